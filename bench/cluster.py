@@ -1,10 +1,11 @@
-"""One room over several servers, each a process, with real sockets and a real Redis: the published counts during faults.
+"""One room over several servers, each a process, with real sockets and a real Redis: the published counts
+during faults.
 
-Every scenario prints its figures as one line of JSON, and under ``holds`` its checks with their results; the program
-fails if a check does. An *observation* is the presence of one node; the truth is known, since the visitors are ours: they
-reconnect to any open server when theirs ends. So the truth is the same at every instant, however long an observation
-takes; but a visitor who is away for longer than ``grace_ms`` (``longest_away_s``) is not present by our own rules. Run
-all scenarios, or some::
+Every scenario prints its figures as one line of JSON, and under ``holds`` its checks with their results; the
+program fails if a check does. An *observation* is the presence of one node; the truth is known, since the
+visitors are ours: they reconnect to any open server when theirs ends. So the truth is the same at every
+instant, however long an observation takes; but a visitor who is away for longer than ``grace_ms``
+(``longest_away_s``) is not present by our own rules. Run all scenarios, or some::
 
     python bench/cluster.py
     python bench/cluster.py --only spread,rolling --people 300
@@ -60,7 +61,7 @@ KEYS_MAX = 7
 STREAM_BYTES = 60
 
 
-# --- Servers ------------------------------------------------------------------------------------------------------
+# --- Servers ----------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -142,7 +143,7 @@ async def until(
     return time.monotonic() - began_s
 
 
-# --- Visitors -----------------------------------------------------------------------------------------------------
+# --- Visitors ---------------------------------------------------------------------------------------------
 
 
 class Visitor(SlimSocket):
@@ -242,7 +243,7 @@ async def crowd(all_of: list[Server], count: int) -> AsyncIterator[Crowd]:
         await people.leave()
 
 
-# --- Observations -------------------------------------------------------------------------------------------------
+# --- Observations -----------------------------------------------------------------------------------------
 
 
 class Observer:
@@ -331,11 +332,13 @@ async def observing(all_of: list[Server], truth: int) -> AsyncIterator[Observer]
         await observer.close()
 
 
-# --- Scenarios ----------------------------------------------------------------------------------------------------
+# --- Scenarios --------------------------------------------------------------------------------------------
 
 
 async def spread(count: int, *, changes: int = 40, nodes: int = 3) -> dict[str, Any]:
-    """Measure the time from the last join to the full count on all nodes, and that of a mood from one node to another."""
+    """Measure the time from the last join to the full count on all nodes, and that of a mood from one node to
+    another.
+    """
     with redis_process() as redis:
         async with servers(redis, nodes) as all_of, crowd(all_of, count) as people:
             observer = Observer(all_of, count)
@@ -520,7 +523,9 @@ async def commands(sizes: list[int], *, measured_s: float = 5.0) -> dict[str, An
 
 
 async def workers(count: int, *, visit_s: int = 20, numbers: tuple[int, ...] = (1, 2)) -> dict[str, Any]:
-    """Measure joins and pushes per second with one worker and with two, while a client shares the same cores."""
+    """Measure joins and pushes per second with one worker and with two,
+    while a client shares the same cores.
+    """
     found: dict[str, Any] = {"people": count, "cores": os.cpu_count()}
     for number in numbers:
         with redis_process() as redis:

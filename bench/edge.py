@@ -3,8 +3,9 @@ wake from hibernation, and the bill of the platform.
 
     python bench/edge.py [--people 250,500,1000]
 
-Processor time is that of workerd as a whole: the Worker, the object, the sockets and Python in all of them. Bytes are those of messages
-that the room sent. Beside them stands the app that this grew out of, measured once in the same workerd (see docs/howto/cloudflare.md).
+Processor time is that of workerd as a whole: the Worker, the object, the sockets and Python in all of them.
+Bytes are those of messages that the room sent. Beside them stands the app that this grew out of, measured
+once in the same workerd (see docs/howto/cloudflare.md).
 """
 
 import argparse
@@ -117,7 +118,9 @@ async def wake(people: int) -> None:
 
 
 async def operations() -> None:
-    """Count what the platform would bill for a steady crowd over six minutes, beside the figures of the price model."""
+    """Count what the platform would bill for a steady crowd over six minutes, beside the figures of the price
+    model.
+    """
     for name, timetable, kind, way in (
         ("every visitor on a socket, with a push every 30 s", Timetable(), OnSocket, OBJECT),
         (

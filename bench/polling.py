@@ -1,13 +1,14 @@
-"""Scenarios of visitors without a connection: a real server, a real nginx cache before it, and a crowd over real HTTP.
+"""Scenarios of visitors without a connection: a real server, a real nginx cache before it, and a crowd over
+real HTTP.
 
-Each compares the count of the room with the truth, the reports that reach the server with the budget of the panel, and
-the reads of the server with those of the cache.
+Each compares the count of the room with the truth, the reports that reach the server with the budget of the
+panel, and the reads of the server with those of the cache.
 
 scaled
-    2,000 visitors for ten minutes in thirty seconds: visits, heartbeats, polls and the propagation of a rate take a
-    twentieth of their time, and the server takes twenty times as many reports a second. Not scaled are the lifetime in the
-    cache, which HTTP counts in whole seconds (1 s in place of 0.25 s), and the lease of a seat, which has a minimum of
-    150 s. So every leave arrives here.
+    2,000 visitors for ten minutes in thirty seconds: visits, heartbeats, polls and the propagation of a rate
+    take a twentieth of their time, and the server takes twenty times as many reports a second. Not scaled are
+    the lifetime in the cache, which HTTP counts in whole seconds (1 s in place of 0.25 s), and the lease of a
+    seat, which has a minimum of 150 s. So every leave arrives here.
 full
     The same with nothing scaled; 92 % of the leaves arrive.
 surge
@@ -15,8 +16,9 @@ surge
 legacy
     250 legacy clients, of the planning document's kind, for eight minutes. Their constants cannot be scaled.
 
-The budget is the reports per second of the most seats that a panel may have before the rate falls (n + 4 sqrt n, see
-``core/rate.py``): joins, changes of mood, leaves and heartbeats, by ``core/write_policies/records.Traffic``.
+The budget is the reports per second of the most seats that a panel may have before the rate falls (n + 4 sqrt
+n, see ``core/rate.py``): joins, changes of mood, leaves and heartbeats, by
+``core/write_policies/records.Traffic``.
 
 ``--quick`` is a trial with fewer visitors and less time; its figures mean nothing.
 """
@@ -103,7 +105,8 @@ class Setting:
             mode="poll",
             heartbeat_ms=usual.heartbeat_ms // self.scale,
             poll_ms=usual.poll_ms // self.scale,
-            # A second in the cache, which nginx may make two, another one while it is revalidated, and the longest poll.
+            # A second in the cache, which nginx may make two, another one while it is revalidated, and the
+            # longest poll.
             rate_propagation_ms=3_000 + 2_000,
             reports_per_s=usual.panel_size // 4 * self.scale,
         )
@@ -195,7 +198,7 @@ def behind_a_cache(setting: Setting) -> Iterator[Nginx]:
             server.stop()
 
 
-# --- What reached the server --------------------------------------------------------------------------------------
+# --- What reached the server ------------------------------------------------------------------------------
 
 
 @dataclass
@@ -257,7 +260,7 @@ def within_budget(budget_per_s: float, times: Sequence[float], after_s: float, u
     return between(times, after_s, until_s) <= most + 4 * math.sqrt(most)
 
 
-# --- The scenarios ------------------------------------------------------------------------------------------------
+# --- The scenarios ----------------------------------------------------------------------------------------
 
 
 async def run(crowd: LoadGenerator[Any]) -> float:
@@ -292,7 +295,8 @@ async def show_crowd(setting: Setting, title: str, nginx: Nginx) -> Scenario:
     arrivals = Arrivals(await run(crowd), nginx.asked())
     show = Scenario(title, setting)
     judge(show, crowd, arrivals)
-    # All join at once: the rate has propagated after a lifetime and the longest poll, and all have reported by then.
+    # All join at once: the rate has propagated after a lifetime and the longest poll, and all have reported
+    # by then.
     settled_s = (
         (crowd.stats.gathered_at_s or 0.0) - crowd.stats.began_at_s + setting.room.rate_propagation_ms / 1_000
     )
@@ -408,7 +412,7 @@ def title_of(setting: Setting, name: str) -> str:
     return f"{who}: {setting.duration_s:g} s{scaled}"
 
 
-# --- Output -------------------------------------------------------------------------------------------------------
+# --- Output -----------------------------------------------------------------------------------------------
 
 COLUMNS = {
     "at_s": "s",

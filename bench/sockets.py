@@ -1,20 +1,20 @@
 """The benchmark: how much dearer than the kernel alone is a room of ten thousand sockets?
 
-Every stack answers the same client (``load.c``) in the same protocol with messages of the same size. They take turns,
-round after round, so that a drift of the machine meets all alike, and every figure is set against the floor
-(``floor.c``) of its own round. The server has one core, the load another.
+Every stack answers the same client (``load.c``) in the same protocol with messages of the same size. They
+take turns, round after round, so that a drift of the machine meets all alike, and every figure is set against
+the floor (``floor.c``) of its own round. The server has one core, the load another.
 
 Figures
 -------
 CPU per delivered message
-    User and system time of the server process from just before the first of the pushes until after the last, by the text frames
-    that arrived in between.
+    User and system time of the server process from just before the first of the pushes until after the last,
+    by the text frames that arrived in between.
 Memory per idle visitor
-    What the server's unshared memory grew by while the visitors joined, by their number. A hundred visitors who came
-    and went before have loaded what is loaded only once.
+    What the server's unshared memory grew by while the visitors joined, by their number. A hundred visitors
+    who came and went before have loaded what is loaded only once.
 Joins per second per core
-    A join is a connect, a handshake, a join message and the first presence. The time runs from the first connect
-    until the last presence. Ours also broadcasts each join, as in production; the peers only answer.
+    A join is a connect, a handshake, a join message and the first presence. The time runs from the first
+    connect until the last presence. Ours also broadcasts each join, as in production; the peers only answer.
 Time to the last
     From the message of one visitor who changes mood until the last socket has the presence that shows it.
 
@@ -109,7 +109,8 @@ def node() -> str:
 STACKS = {
     "ours": Stack(
         title="breathing-room serve",
-        # With a long lease no pings are sent: a benchmark of pushes needs no other frames, and the peers send none.
+        # With a long lease no pings are sent: a benchmark of pushes needs no other frames, and the peers send
+        # none.
         command=lambda _, options, data: [
             *(
                 sys.executable,
@@ -207,7 +208,8 @@ class Server:
 
     def cpu_ns(self) -> int:
         """Return its processor time, user and system, of all threads."""
-        # The clock that clock_getcpuclockid(3) names for a process; /proc/PID/stat has the same in ticks of 10 ms.
+        # The clock that clock_getcpuclockid(3) names for a process; /proc/PID/stat has the same in ticks of
+        # 10 ms.
         return time.clock_gettime_ns((~self.process.pid << 3) | 2)
 
     def user_share(self, since: tuple[int, int] = (0, 0)) -> tuple[float, tuple[int, int]]:

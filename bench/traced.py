@@ -1,8 +1,9 @@
 """The server with every allocation traced: where the memory of an idle visitor goes.
 
-Tracing makes everything slower and larger, so no figure of the benchmark comes from this process but the shares by
-line of source. It serves as ``breathing-room serve`` with the same arguments, and reads standard input: ``mark``
-remembers what is allocated, ``report`` prints a line of JSON with what each line of source holds more since then.
+Tracing makes everything slower and larger, so no figure of the benchmark comes from this process but the
+shares by line of source. It serves as ``breathing-room serve`` with the same arguments, and reads standard
+input: ``mark`` remembers what is allocated, ``report`` prints a line of JSON with what each line of source
+holds more since then.
 """
 
 from __future__ import annotations

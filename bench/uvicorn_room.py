@@ -1,9 +1,11 @@
 """The same small room on uvicorn's stock WebSockets: a raw ASGI app, and nothing else.
 
-It is written as its documentation suggests and as cheaply as that allows: no framework, no compression, no log, the
-presence encoded once per change, and one ``await send`` after the other (a task per socket costs several times more).
+It is written as its documentation suggests and as cheaply as that allows: no framework, no compression, no
+log, the presence encoded once per change, and one ``await send`` after the other (a task per socket costs
+several times more).
 
-Usage: uvicorn_room.py PAYLOAD_BYTES websockets-sansio|websockets; prints its address, and runs until it is killed.
+Usage: uvicorn_room.py PAYLOAD_BYTES websockets-sansio|websockets; prints its address, and runs until it is
+killed.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ Run it with::
     python examples/serve.py plain
     python examples/serve.py react
 
-and open the address that it prints. Your own site needs none of this: its pages can use the rooms of a server anywhere.
+and open the address that it prints. Your own site needs none of this: its pages can use the rooms of a server
+anywhere.
 """
 
 import subprocess

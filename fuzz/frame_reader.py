@@ -1,15 +1,16 @@
 """Fuzz the reader of WebSocket frames against two others, in one process.
 
-The invariant: for any bytes, cut anywhere, `FrameReader` reads the same messages, pings and pongs, in order, as
+The invariant: for any bytes, cut anywhere, `FrameReader` reads the same messages, pings and pongs, in order,
+as
 
 - a *model*: RFC 6455 written down again in the plainest way, which sees the whole stream at once, and
 - the *oracle*: the `websockets` library,
 
 and then either waits for more, or ends for a reason that the model finds in that very frame.
 
-The oracle is more lenient than we in three points, which the model knows: it takes binary messages, and lengths that are
-not in their shortest form, and it has no limit, because it would count control frames against it. In one point
-it is stricter: it calls a close frame within a message an error.
+The oracle is more lenient than we in three points, which the model knows: it takes binary messages, and
+lengths that are not in their shortest form, and it has no limit, because it would count control frames
+against it. In one point it is stricter: it calls a close frame within a message an error.
 """
 
 import random
@@ -181,7 +182,9 @@ def is_utf8(data: bytes) -> bool:
 
 
 def read_oracle(pieces: list[bytes]) -> Reading:
-    """Read with the `websockets` library; it leaves to its caller whether text is UTF-8, so that is checked here."""
+    """Read with the `websockets` library; it leaves to its caller whether text is UTF-8, so that is checked
+    here.
+    """
     protocol, reading, message = ServerProtocol(state=OPEN, max_size=None), Reading(), b""
     for piece in pieces:
         protocol.receive_data(piece)

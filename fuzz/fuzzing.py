@@ -1,7 +1,7 @@
 """What the fuzzers share: seeded makers of frames, mutations and cuts, and the loop with its report.
 
-Every input has a generator of its own, seeded by the campaign's seed and the input's number, so that one line brings
-any input back: ``python fuzz/frame_reader.py --seed 7 --only 1234``.
+Every input has a generator of its own, seeded by the campaign's seed and the input's number, so that one line
+brings any input back: ``python fuzz/frame_reader.py --seed 7 --only 1234``.
 """
 
 import argparse
@@ -140,7 +140,8 @@ def campaign(try_one: Callable[[random.Random], str], argv: argparse.Namespace) 
     """Try inputs until the time is over, and say what came of it.
 
     Args:
-        try_one: Makes one input, tries it, names its outcome; raises `FindingError` when the invariant breaks.
+        try_one: Makes one input, tries it, names its outcome; raises `FindingError` when the invariant
+            breaks.
         argv: What `arguments` read.
 
     Returns:

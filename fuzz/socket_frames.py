@@ -1,9 +1,9 @@
 """Fuzz a running server over real sockets.
 
-The invariant: for any bytes, cut anywhere, the server answers with legal HTTP and legal frames, closes with a code
-that it documents, ends every connection, and keeps serving others: a bystander in the same room gets the presence
-of each join and leave, and once the fuzzing pauses the count is exact again. The server's memory does not grow and its log
-has no error.
+The invariant: for any bytes, cut anywhere, the server answers with legal HTTP and legal frames, closes with a
+code that it documents, ends every connection, and keeps serving others: a bystander in the same room gets the
+presence of each join and leave, and once the fuzzing pauses the count is exact again. The server's memory
+does not grow and its log has no error.
 """
 
 import contextlib
@@ -131,7 +131,9 @@ class Campaign:
         return check_answer(answer)
 
     def check_server(self) -> None:
-        """Check that the count is exact, that the bystander gets the presence of a join, and that the memory has not grown."""
+        """Check that the count is exact, that the bystander gets the presence of a join, and that the memory
+        has not grown.
+        """
         port = self.server.port
         await_presence(port, "lobby", lambda presence: (presence["low"], presence["high"]) == (1, 1))
         with join(port, visitor="newcomer-0123456789", mood="connection") as newcomer:
@@ -140,7 +142,9 @@ class Campaign:
             )
             newcomer.send_message("leave")
             newcomer.read_close(answer=True)
-        self.bystander.receive("presence", lambda presence: presence["low"] == 1 == presence["high"], within_s=2)
+        self.bystander.receive(
+            "presence", lambda presence: presence["low"] == 1 == presence["high"], within_s=2
+        )
 
         memory_bytes = resident_bytes(self.server.process.pid)
         self.memory_bytes = self.memory_bytes or memory_bytes

@@ -13,7 +13,9 @@ SAMPLE_MS = 300_000
 
 
 def usual(hour: int) -> float:
-    """Return the mean count of an hour of a made-up week: most in the evening, fewest at night, more on Sundays."""
+    """Return the mean count of an hour of a made-up week: most in the evening, fewest at night, more on
+    Sundays.
+    """
     day = hour % 24
     evening = math.exp(-(((day - 20.5) / 3.2) ** 2)) + 0.55 * math.exp(-(((day - 7.5) / 1.6) ** 2))
     return (18 + 290 * evening) * (1.25 if hour // 24 == 6 else 1.0)
@@ -38,7 +40,9 @@ def presence(
 
 
 def timeline_sample(at_ms: int) -> dict[str, Any]:
-    """Return a made-up sample of the timeline; at night the server was down for an hour, and above 200 the count is sampled."""
+    """Return a made-up sample of the timeline; at night the server was down for an hour, and above 200 the
+    count is sampled.
+    """
     count = round(people(at_ms))
     width = round(1.96 * math.sqrt(count * 3)) if count > 200 else 0
     away = 11 * HOUR_MS < NOW_MS - at_ms < 12 * HOUR_MS

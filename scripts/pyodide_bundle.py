@@ -2,8 +2,8 @@
 
     scripts/pyodide_bundle.py node_modules/pyodide bundle/pyodide_dev.capnp.bin
 
-workerd downloads such a bundle unless it finds one in ``--pyodide-bundle-disk-cache-dir``. It is one Cap'n Proto message
-(https://capnproto.org/encoding.html): ``Bundle { modules: List(Module) }``, of three modules.
+workerd downloads such a bundle unless it finds one in ``--pyodide-bundle-disk-cache-dir``. It is one Cap'n
+Proto message (https://capnproto.org/encoding.html): ``Bundle { modules: List(Module) }``, of three modules.
 """
 
 import struct

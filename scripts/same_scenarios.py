@@ -2,12 +2,13 @@
 
     python scripts/same_scenarios.py
 
-Between commits fcd8191 and 14b8d0e the room was rebuilt (``docs/decisions/0016-one-room.md``), and these tests show
-that its behavior stayed the same. So nothing in them may differ but names, which ``0016-moves.csv`` of the later
-commit translates back, and ``tests/support/room_adapter.py``: how events go in, and how presences come out. Each
-top-level function, class and constant of the old files is searched in the new ones and compared as code, without
-docstrings, comments, line breaks and the tiers of the tests: how often ``make soak`` repeats a test does not belong
-to its scenario. The exit status says whether only the adapter differs.
+Between commits fcd8191 and 14b8d0e the room was rebuilt (``docs/decisions/0016-one-room.md``), and these
+tests show that its behavior stayed the same. So nothing in them may differ but names, which
+``0016-moves.csv`` of the later commit translates back, and ``tests/support/room_adapter.py``: how events go
+in, and how presences come out. Each top-level function, class and constant of the old files is searched in
+the new ones and compared as code, without docstrings, comments, line breaks and the tiers of the tests: how
+often ``make soak`` repeats a test does not belong to its scenario. The exit status says whether only the
+adapter differs.
 """
 
 import ast
@@ -18,8 +19,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from where import COMMIT, MOVES, ROOT, NotFoundError, parse_moves
 
-# The commit that closed the rebuild. Both sides and the map are read from history, since the words of these tests
-# change after it, and a comparison with the working tree would show those changes and not the rebuild's.
+# The commit that closed the rebuild. Both sides and the map are read from history, since the words of these
+# tests change after it, and a comparison with the working tree would show those changes and not the
+# rebuild's.
 REBUILT = "14b8d0e56ee64dc69285acfdfa2c95cb11777558"
 
 ADAPTER = "tests/support/room_adapter.py"
@@ -106,7 +108,9 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def differing(old: Sequence[str], new: Sequence[str]) -> dict[str, str]:
-    """Name each definition of old files that differs in the new ones, with the new file it is in, or "nowhere"."""
+    """Name each definition of old files that differs in the new ones, with the new file it is in, or
+    "nowhere".
+    """
     names = old_names()
     word = re.compile(rf"\b({'|'.join(map(re.escape, names))})\b")
     now = {}

@@ -5,8 +5,9 @@
     python scripts/where.py hosts/server/host.py RoomHost.feed
     python scripts/where.py EncodedPresence
 
-Reports cite that commit. ``docs/decisions/0016-moves.csv`` says where each of its files went, and each symbol that went elsewhere or has
-another name now. Paths may be given from the end (``front.py``) or as modules (``breathing_room.hosts.server.front``).
+Reports cite that commit. ``docs/decisions/0016-moves.csv`` says where each of its files went, and each symbol
+that went elsewhere or has another name now. Paths may be given from the end (``front.py``) or as modules
+(``breathing_room.hosts.server.front``).
 """
 
 import ast

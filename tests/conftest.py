@@ -15,8 +15,9 @@ if tiers.TIER == "quick":
     tiers.guard()
     collect_ignore = list(tiers.SLOW_FOLDERS)  # To read them takes longer than most tests.
 
-# A failed run of `make quick` or `make test` fails again when it is repeated: examples are derived from the test's source.
-# `make soak` draws new and more examples. Neither has a deadline: a busy machine is slow, and that is no failure.
+# A failed run of `make quick` or `make test` fails again when it is repeated: examples are derived from the
+# test's source. `make soak` draws new and more examples. Neither has a deadline: a busy machine is slow, and
+# that is no failure.
 EXAMPLES = {"quick": 50, "test": 100, "soak": 1_000}
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=EXAMPLES[tiers.TIER])
 settings.register_profile("soak", deadline=None, max_examples=EXAMPLES["soak"], print_blob=True)

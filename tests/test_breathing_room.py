@@ -11,7 +11,9 @@ from breathing_room.core.presence import Presence
 
 
 def test_the_public_names_are_those_of_their_modules() -> None:
-    """``connect`` joins a room, ``app`` can be mounted, and ``sign_visitor`` issues ids; each is that of its own module."""
+    """``connect`` joins a room, ``app`` can be mounted, and ``sign_visitor`` issues ids; each is that of its
+    own module.
+    """
     from breathing_room.client.room import connect  # noqa: PLC0415 - beside the name that is tested
     from breathing_room.hosts.common.access.signing import sign_visitor  # noqa: PLC0415
 
@@ -28,7 +30,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 @pytest.mark.slow
 def test_the_package_itself_loads_nothing() -> None:
-    """In a fresh interpreter the package brings no event loop and no network: the core must load where there is neither."""
+    """In a fresh interpreter the package brings no event loop and no network: the core must load where there
+    is neither.
+    """
     script = "import sys, breathing_room.core.room; print(*sorted({'asyncio', 'socket', 'starlette', 'websockets'} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}\n{script}"],

@@ -28,7 +28,9 @@ def test_printable_text_is_a_key(key: str) -> None:
     "key", ["", ".", "..", "a\nb", "a\0", "\ud800", "ä" * (KEY_BYTES_MAX // 2) + "x", b"a", None]
 )
 def test_anything_else_is_no_key(key: Any) -> None:
-    """Empty, relative, unprintable and long keys, and what is no text at all, are refused; all but the first three are no prefixes either."""
+    """Empty, relative, unprintable and long keys, and what is no text at all, are refused; all but the first
+    three are no prefixes either.
+    """
     with pytest.raises(HostError):
         check_key(key)
     if key in {"", ".", ".."}:
@@ -39,7 +41,9 @@ def test_anything_else_is_no_key(key: Any) -> None:
 
 
 def test_a_value_is_bytes_up_to_the_limit() -> None:
-    """A value may be empty and as long as the limit; one byte more, and what could still change, is refused."""
+    """A value may be empty and as long as the limit; one byte more, and
+    what could still change, is refused.
+    """
     largest = bytes(VALUE_BYTES_MAX)
     check_put("a", b"", None)
     check_put("a", largest, None)
@@ -56,7 +60,9 @@ def test_a_time_to_live_is_whole_and_not_over(ttl_ms: Any) -> None:
 
 
 def test_every_time_to_live_within_its_range_is_taken() -> None:
-    """From a millisecond to a century, or for ever; and the instant of expiry is a number that every JSON reader can hold."""
+    """From a millisecond to a century, or for ever; and the instant of expiry is a number that every JSON
+    reader can hold.
+    """
     for ttl_ms in (1, TTL_MS_MAX, None):
         check_put("a", b"", ttl_ms)
     assert wall_ms() + TTL_MS_MAX < 2**53
@@ -68,7 +74,8 @@ def test_the_time_is_the_millisecond_that_the_clock_means(
     short_ns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A clock whose nanoseconds are a rounded floating-point number, as Python's is at the edge, is read as the millisecond that it has.
+    A clock whose nanoseconds are a rounded floating-point number, as Python's is at the edge, is read as the
+    millisecond that it has.
 
     It was read as the one before, so that an alarm rang a millisecond before its time.
     """

@@ -1,7 +1,8 @@
 """The structure of the package: which module may import, name and touch what, and where its test is.
 
-Test files mirror source files: `src/breathing_room/a/b.py` has `tests/a/test_b.py`, and a package `a` has `tests/test_a.py`.
-What is exempt is listed here with its reason. A list that grows is a sign that something is hard to find.
+Test files mirror source files: `src/breathing_room/a/b.py` has `tests/a/test_b.py`, and a package `a` has
+`tests/test_a.py`. What is exempt is listed here with its reason. A list that grows is a sign that something
+is hard to find.
 
 `python -m pytest tests/test_structure.py -rP` prints what each rule of the package finds.
 """
@@ -162,7 +163,9 @@ def found() -> dict[str, set[str]]:
 def test_a_rule_of_the_package_is_broken_only_where_that_is_listed(
     rule: str, found: dict[str, set[str]]
 ) -> None:
-    """What breaks a rule is listed with its end, and what is listed breaks it still: the list can only shrink."""
+    """What breaks a rule is listed with its end, and what is listed breaks it still: the list can only
+    shrink.
+    """
     print(f"{rule}: {len(found[rule])}", *sorted(found[rule]), sep="\n  ")  # noqa: T201
     assert found[rule] - UNTIL[rule].keys() == set(), "this is new: mend it, rather than list it"
     assert UNTIL[rule].keys() - found[rule] == set(), "this is mended: take its lines out of UNTIL"
@@ -235,7 +238,9 @@ def test_no_exemption_is_out_of_date() -> None:
 
 
 def belongs(test: str, mirrors: set[str]) -> bool:
-    """Whether a test file mirrors a module, or looks at one side of it: `test_room_oracle.py` stands beside `test_room.py`."""
+    """Whether a test file mirrors a module, or looks at one side of it: `test_room_oracle.py` stands beside
+    `test_room.py`.
+    """
     path = Path(test)
     words = path.stem.split("_")
     names = ("_".join(words[:length]) for length in range(2, len(words) + 1))
@@ -243,7 +248,9 @@ def belongs(test: str, mirrors: set[str]) -> bool:
 
 
 def test_generators_of_fixtures_keep_the_names_of_their_commit() -> None:
-    """A script in `tests/fixtures` runs with the code of a past commit: a rename in `src` must not reach it."""
+    """A script in `tests/fixtures` runs with the code of a past commit:
+    a rename in `src` must not reach it.
+    """
     known = set((TESTS / "scripts" / "modules_fcd8191.txt").read_text(encoding="utf-8").split())
     imported = {
         node.module
@@ -257,7 +264,9 @@ def test_generators_of_fixtures_keep_the_names_of_their_commit() -> None:
 
 
 def test_every_test_file_belongs_to_something() -> None:
-    """A test file mirrors a module, or a side of one, or a folder beside `src`, or it is listed above as cross-cutting."""
+    """A test file mirrors a module, or a side of one, or a folder beside `src`, or it is listed above as
+    cross-cutting.
+    """
     mirrors = {mirror_of(module) for module in modules()}
     tests = {file.relative_to(TESTS).as_posix() for file in TESTS.rglob("test_*.py")}
     stray = {test for test in tests if not belongs(test, mirrors) and test.split("/")[0] not in OTHER_ROOTS}
@@ -267,7 +276,7 @@ def test_every_test_file_belongs_to_something() -> None:
     assert CROSS_CUTTING.keys() - stray == set(), "these are gone, or mirror a module by now"
 
 
-# --- The rules themselves -----------------------------------------------------------------------------------------------
+# --- The rules themselves ---------------------------------------------------------------------------------
 
 
 def module(source: str) -> ast.Module:
@@ -286,7 +295,9 @@ def test_a_cycle_is_seen_through_functions_and_types() -> None:
 
 
 def test_an_import_of_another_host_or_of_the_lab_is_seen() -> None:
-    """A host may import what is common to hosts and itself; the command alone may import what measures the product."""
+    """A host may import what is common to hosts and itself; the command alone may import what measures the
+    product.
+    """
     trees = {
         "hosts/server/a.py": module("from breathing_room.hosts.worker.b import B"),
         "hosts/worker/b.py": module(
@@ -303,7 +314,9 @@ def test_an_import_of_another_host_or_of_the_lab_is_seen() -> None:
 
 
 def test_a_module_that_only_measures_run_is_seen() -> None:
-    """What a host reaches through other modules runs in the product; what the simulator alone imports does not."""
+    """What a host reaches through other modules runs in the product; what the simulator alone imports does
+    not.
+    """
     trees = {
         "hosts/server/a.py": module("from breathing_room.core import b"),
         "core/b.py": module("def late():\n    from breathing_room.core import c"),

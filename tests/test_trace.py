@@ -1,7 +1,9 @@
-"""One join, followed through every module that it enters: from the browser's transport to the push and the snapshot.
+"""One join, followed through every module that it enters: from the browser's transport to the push and the
+snapshot.
 
-``python -m pytest tests/test_trace.py -rP`` prints the modules in the order in which the join enters them, each with what it does there.
-``docs/topics/five-minutes.md`` shows the same; no module stands there twice, and no two for one purpose.
+``python -m pytest tests/test_trace.py -rP`` prints the modules in the order in which the join enters them,
+each with what it does there. ``docs/topics/five-minutes.md`` shows the same; no module stands there twice,
+and no two for one purpose.
 """
 
 import asyncio
@@ -31,7 +33,8 @@ from virtual_loop import run_virtually
 
 SRC = Path(breathing_room.__file__).parent
 
-# Runs the socket transport over a socket that is none, and returns the file whose functions the engine counted, other than its base.
+# Runs the socket transport over a socket that is none, and returns the file whose functions the engine
+# counted, other than its base.
 BROWSER = """
     const {Session} = await import('node:inspector/promises');
     let socket;
@@ -180,7 +183,9 @@ PAGE = SRC.parents[1] / "docs/topics/five-minutes.md"
 
 
 def page() -> tuple[list[dict[str, str]], set[str]]:
-    """Read the page: of each of its tables the modules, with what they do; and the modules that it names beside them."""
+    """Read the page: of each of its tables the modules, with what they do; and the modules that it names
+    beside them.
+    """
     tables: list[dict[str, str]] = []
     text = PAGE.read_text(encoding="utf-8")
     for line in text.splitlines():
@@ -202,7 +207,8 @@ def show(title: str, trace: Trace, purposes: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_a_join_enters_each_module_for_one_purpose_as_the_page_shows_it() -> None:
     """
-    From the transport in the browser to the push, then to the snapshot: the modules are those of the page, in its order, and no two do the same.
+    From the transport in the browser to the push, then to the snapshot: the modules are those of the page, in
+        its order, and no two do the same.
     """
     (joins, saves, _), beside = page()
     push, snapshot = asyncio.run(one_machine())
@@ -220,7 +226,9 @@ def test_a_join_enters_each_module_for_one_purpose_as_the_page_shows_it() -> Non
 
 @pytest.mark.slow
 def test_what_decides_and_what_describes_is_entered_once() -> None:
-    """A join is applied, counted, decided about, described and encoded once each, for two connections that get the same bytes."""
+    """A join is applied, counted, decided about, described and encoded once each, for two connections that
+    get the same bytes.
+    """
     push, _ = asyncio.run(one_machine())
     once = (
         "core/room.py:Room.apply",
@@ -235,7 +243,9 @@ def test_what_decides_and_what_describes_is_entered_once() -> None:
 
 
 def test_on_three_machines_the_same_modules_decide_and_those_of_the_page_come_in() -> None:
-    """Beside what one machine enters there are the modules of the page's last table; a presence is described once for each broadcast."""
+    """Beside what one machine enters there are the modules of the page's last table; a presence is described
+    once for each broadcast.
+    """
     (joins, _, replicates), beside = page()
     trace = run_virtually(cluster())
     show("one join, on three machines", trace, joins | replicates)

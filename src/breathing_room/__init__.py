@@ -1,7 +1,8 @@
 """Breathing Room: how many people are here with you right now, and how they feel.
 
-``connect`` joins a room from Python; ``app`` is an ASGI application to mount in your own; ``sign_visitor`` issues signed visitor
-ids, for rooms that accept no others; the command ``breathing-room serve`` is a server that needs nothing else.
+``connect`` joins a room from Python; ``app`` is an ASGI application to mount in your own; ``sign_visitor``
+issues signed visitor ids, for rooms that accept no others; the command ``breathing-room serve`` is a server
+that needs nothing else.
 """
 
 from importlib import import_module

@@ -1,17 +1,17 @@
-"""The ports of a host: a store, a shared log, a platform for each room, a publishing target, and the wall clock.
+"""The ports of a host: a store, a shared log, a platform for each room, a publishing target, and the wall
+clock.
 
-Rules for every store
----------------------
-A *key* is 1 to ``KEY_BYTES_MAX`` bytes of printable text in UTF-8, and neither ``.`` nor ``..``. No character has a
-meaning of its own: ``%``, ``_``, ``*`` and ``/`` stand for themselves. Keys are compared code point by code point.
+Rules for every store --------------------- A *key* is 1 to ``KEY_BYTES_MAX`` bytes of printable text in
+UTF-8, and neither ``.`` nor ``..``. No character has a meaning of its own: ``%``, ``_``, ``*`` and ``/``
+stand for themselves. Keys are compared code point by code point.
 
 A *value* is 0 to ``VALUE_BYTES_MAX`` bytes, kept as they are.
 
-Both limits are those of Cloudflare's Workers KV, the tightest of the stores we mean to run on, so that what works on
-one store works on all (https://developers.cloudflare.com/kv/platform/limits/).
+Both limits are those of Cloudflare's Workers KV, the tightest of the stores we mean to run on, so that what
+works on one store works on all (https://developers.cloudflare.com/kv/platform/limits/).
 
-A *time to live* is 1 to ``TTL_MS_MAX`` milliseconds by the wall clock, so that it goes on while no process runs. A store
-that cannot keep so short a time (Workers KV: 60 s) rounds it up, never down.
+A *time to live* is 1 to ``TTL_MS_MAX`` milliseconds by the wall clock, so that it goes on while no process
+runs. A store that cannot keep so short a time (Workers KV: 60 s) rounds it up, never down.
 
 ``check_key``, ``check_prefix`` and ``check_put`` are these rules; every store calls them first.
 ``breathing_room.testing.check_store`` holds a store to all of it.
@@ -39,15 +39,16 @@ Clock: TypeAlias = Callable[[], int]
 
 def wall_ms() -> int:
     """Return the wall time, in milliseconds since 1970-01-01 UTC."""
-    # At the edge it is a whole millisecond as a floating-point number of nanoseconds, which is up to 128 short of it.
+    # At the edge it is a whole millisecond as a floating-point number of nanoseconds, which is up to 128
+    # short of it.
     return (time.time_ns() + 500) // 1_000_000
 
 
 class Store(Protocol):
     """A few values by key.
 
-    Every method raises ``HostError`` for an argument that breaks the rules above and after ``close``, and ``StoreError``
-    when the outside fails. A call that was cancelled may or may not have had its effect.
+    Every method raises ``HostError`` for an argument that breaks the rules above and after ``close``, and
+    ``StoreError`` when the outside fails. A call that was cancelled may or may not have had its effect.
     """
 
     async def get(self, key: str) -> bytes | None:
@@ -95,12 +96,12 @@ class Round:
 class EventLog(Protocol):
     """The ordered log that the replicas of a cluster share, with their shared rates and secrets.
 
-    All read the same entries in the same order. An entry is named by the time at which the log took it, by the
-    log's own clock, so ages need no other clock. Entries, rates and secrets are kept for a limited time, as they
-    hold keys of visitors or lead to them.
+    All read the same entries in the same order. An entry is named by the time at which the log took it, by
+    the log's own clock, so ages need no other clock. Entries, rates and secrets are kept for a limited time,
+    as they hold keys of visitors or lead to them.
 
-    Every method raises ``StoreError`` when the log is unreachable, slow, or rejects. A call that failed may have had its
-    effect.
+    Every method raises ``StoreError`` when the log is unreachable, slow, or rejects. A call that failed may
+    have had its effect.
     """
 
     async def append(self, value: bytes, *, since: EntryId) -> Round:
@@ -153,7 +154,8 @@ class Platform(Protocol):
     """The runtime of one room; ``hosts/common/rooms/room_host.py`` calls it.
 
     A *turn* is one round of an event loop, or one call of the runtime: nothing else runs within it.
-    ``hosts/server/platform.py`` is that of an event loop, ``hosts/worker/room_platform.py`` that of an object that hibernates.
+    ``hosts/server/platform.py`` is that of an event loop, ``hosts/worker/room_platform.py`` that of an object
+    that hibernates.
     """
 
     def call_soon(self, flush: Callable[[], None]) -> None:
@@ -169,7 +171,9 @@ class Platform(Protocol):
         """Store the room, after this call or in it."""
 
     def keep(self, effect: KeepConnections) -> None:
-        """Keep data with connections for the time after hibernation; nothing where connections end with the process."""
+        """Keep data with connections for the time after hibernation; nothing where connections end with the
+        process.
+        """
 
     def commit(self) -> None:
         """Persist what must outlast the process: an event was applied, and its effects are carried out."""

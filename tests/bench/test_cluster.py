@@ -36,7 +36,9 @@ def test_every_server_counts_all_visitors(shows: Any) -> None:
 
 
 def test_a_kill_is_never_a_wrong_count(shows: Any) -> None:
-    """While a server is killed and its visitors reconnect, every interval of the others covers the truth, and the count is exact in the end."""
+    """While a server is killed and its visitors reconnect, every interval of the others covers the truth, and
+    the count is exact in the end.
+    """
     seen = see(shows.kills(PEOPLE, times=1, lease_ms=3_000, nodes=2))
 
     assert seen["on_the_node_at_least"] > 0
@@ -46,7 +48,9 @@ def test_a_kill_is_never_a_wrong_count(shows: Any) -> None:
 
 
 def test_connections_stay_open_without_redis(shows: Any) -> None:
-    """Without Redis no connection is dropped and every count is stale; after it restarts empty the counts are exact."""
+    """Without Redis no connection is dropped and every count is stale; after it restarts empty the counts are
+    exact.
+    """
     seen = see(shows.redis_away(PEOPLE, nodes=2, away_s=3.5))
 
     assert seen["sockets_dropped"] == 0

@@ -31,14 +31,18 @@ def show(name: str) -> dict[str, Any]:
 
 
 def is_plausible(row: dict[str, Any]) -> bool:
-    """Return whether a count is likely for so many visitors at this rate, except for one chance in a million."""
+    """Return whether a count is likely for so many visitors at this
+    rate, except for one chance in a million.
+    """
     standard_error = math.sqrt(row["truth"] * (1 - row["rate"]) / row["rate"])
     return bool(abs(row["count"] - row["truth"]) <= 5 * standard_error + 0.05 * row["truth"])
 
 
 @pytest.mark.parametrize("name", ["scaled", "surge"])
 def test_a_crowd_that_polls_is_counted_under_its_budget(name: str) -> None:
-    """A crowd that polls is sampled, its estimate is right, and its reports are within the budget once the rate has settled."""
+    """A crowd that polls is sampled, its estimate is right, and its reports are within the budget once the
+    rate has settled.
+    """
     seen = show(name)
     rows = seen["rows"]
     last = rows[-1]
@@ -57,7 +61,9 @@ def test_a_crowd_that_polls_is_counted_under_its_budget(name: str) -> None:
 
 
 def test_legacy_clients_are_shown_beside_the_naive_figure() -> None:
-    """No report of legacy clients is rejected, and just after their joins the naive figure is 33 times too large."""
+    """No report of legacy clients is rejected, and just after their joins the naive figure is 33 times too
+    large.
+    """
     seen = show("legacy")
     assert seen["figures"]["failures"] == {}
     last = seen["rows"][-1]

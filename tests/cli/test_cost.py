@@ -70,7 +70,8 @@ def test_all_strategies_at_one_crowd() -> None:
 @pytest.mark.parametrize(("visit", "total"), [("5m", "7.00"), ("10m", "6.05"), ("15m", "5.90")])
 def test_fixed_costs_the_same_for_any_crowd(people: int, visit: str, total: str) -> None:
     """
-    A panel of 400 costs $5.90 a month for a thousand people and for a million, and somewhat more where they stay shorter.
+    A panel of 400 costs $5.90 a month for a thousand people and for a million, and somewhat more where they
+    stay shorter.
     """
     (made,) = answer("fixed", "--people", str(people), "--visit", visit)["bills"]
     assert made["total"] == total
@@ -81,7 +82,8 @@ def test_fixed_costs_the_same_for_any_crowd(people: int, visit: str, total: str)
 @pytest.mark.parametrize(("visit", "total"), [("5m", "7.43"), ("10m", "6.05"), ("15m", "5.90")])
 def test_heartbeats_on_a_schedule_of_their_own(visit: str, total: str) -> None:
     """
-    With clients whose change of mood is no heartbeat, and without an alarm, the bills are those of the theory's table.
+    With clients whose change of mood is no heartbeat, and without an alarm, the bills are those of the
+    theory's table.
     """
     settings = ("--set", "mood_renews=false", "--set", "by_alarm=false")
     (made,) = answer("fixed", "--people", "1000000", "--visit", visit, *settings)["bills"]
@@ -103,7 +105,8 @@ def test_fixed_fits_the_free_plan() -> None:
 
 def test_explaining_shows_formula_numbers_price_source_and_date() -> None:
     """
-    Every line item can be followed from the crowd to the cent, and every assumption has its source, or a warning.
+    Every line item can be followed from the crowd to the cent, and every assumption has its source, or a
+    warning.
     """
     text = ask("--explain", "fixed", "--people", "1000000").output
     for part in (
@@ -346,7 +349,8 @@ def test_no_plotting_library_is_needed(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_page_is_served_to_this_machine_until_it_is_interrupted() -> None:
     """
-    `--web` prints an address of 127.0.0.1 where the page and its bills are, and Ctrl-C ends it without an error.
+    `--web` prints an address of 127.0.0.1 where the page and its bills are, and Ctrl-C ends it without an
+    error.
     """
     with cost_page() as page:
         assert page.url.startswith("http://127.0.0.1:")
@@ -380,8 +384,8 @@ def test_a_port_that_is_taken_is_said() -> None:
 )
 def test_an_option_that_would_be_ignored_is_refused(asked: list[str], said: str) -> None:
     """
-    The page has sliders for the crowd: it came up with 10,000 people, however many were asked for; and a port without a page was
-    no port.
+    The page has sliders for the crowd: it came up with 10,000 people, however many were asked for; and a port
+    without a page was no port.
     """
     result = ask(*asked)
     assert result.exit_code == 2

@@ -1,4 +1,6 @@
-"""The bills of all strategies as commit fcd8191 printed them, in the words of today: no number has changed."""
+"""The bills of all strategies as commit fcd8191 printed them, in the
+words of today: no number has changed.
+"""
 
 import json
 import re
@@ -30,7 +32,8 @@ def test_formulas_and_figures_are_printed_byte_for_byte_as_they_were(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Each line of ``cost --explain`` is as it was, but for the words of today: formulas, figures, prices, sources, assumptions.
+    Each line of ``cost --explain`` is as it was, but for the words of today: formulas, figures, prices,
+    sources, assumptions.
     """
     monkeypatch.setattr(cost_tables, "today", lambda: date(2026, 11, 30))
     result = CliRunner().invoke(main, ["cost", "--explain", name])
@@ -55,7 +58,9 @@ def test_only_words_are_replaced_and_each_one_is() -> None:
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_figures_are_as_they_were_with_every_setting_plan_and_crowd(name: str) -> None:
-    """What a month takes, what it puts on limits, its error, and what it costs if an assumption fails, to nine digits."""
+    """What a month takes, what it puts on limits, its error, and what it costs if an assumption fails, to
+    nine digits.
+    """
     cases = [case for case in read("cost_figures.json") if case[0] == name]
     assert len(cases) >= 8
     for _, plan, people, settings, said in cases:

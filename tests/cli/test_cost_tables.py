@@ -30,7 +30,8 @@ def test_prices_that_are_old_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_dearest_parts_of_a_bill_are_named_and_the_rest_is_counted() -> None:
     """
-    Two parts stand beside a bill, the dearest first, and how many more cost anything; what costs nothing is no part.
+    Two parts stand beside a bill, the dearest first, and how many more cost anything; what costs nothing is
+    no part.
     """
     made = bill(strategy("fixed"), CrowdProfile(people=1_000_000), read_book(), plan="paid")
     assert dearest(made) == "$5.00 plan, $0.90 Durable Object requests"

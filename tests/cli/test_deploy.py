@@ -23,7 +23,8 @@ def deploy(folder: Path, *arguments: str) -> Result:
 @pytest.mark.parametrize("plan", ["free", "paid"])
 def test_a_dry_run_prepares_a_worker_that_fits_the_plan(tmp_path: Path, plan: str) -> None:
     """
-    The folder holds the Worker, the page and a configuration of wrangler; every file compiles, the size is below the plan's.
+    The folder holds the Worker, the page and a configuration of wrangler; every file compiles, the size is
+    below the plan's.
     """
     result = deploy(tmp_path, "--plan", plan, "--dry-run")
     assert result.exit_code == 0, result.output
@@ -76,7 +77,8 @@ def test_a_fixed_deployment_publishes_and_serves_its_config_as_a_file(tmp_path: 
 
 def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
     """
-    Where KV keeps the rooms, the cron runs as often as the job is to, and not more often than the plan allows.
+    Where KV keeps the rooms, the cron runs as often as the job is to, and not more often than the plan
+    allows.
     """
     in_kv = ("--set", "backend=kv", "--set", "mode=poll", "--dry-run")
     assert deploy(tmp_path, *in_kv).exit_code == 0

@@ -76,7 +76,8 @@ EXPECTED = {
 @pytest.mark.usefixtures("data")
 def test_averages_are_printed() -> None:
     """
-    What is printed is one JSON object on one line: the room, what hours mean, and each hour that was ever observed.
+    What is printed is one JSON object on one line: the room, what hours mean, and each hour that was ever
+        observed.
     """
     done = run()
     assert (done.exit_code, done.stdout.count("\n")) == (0, 1)
@@ -98,7 +99,8 @@ def test_averages_are_written_to_a_file(data: Path) -> None:
 
 def test_file_and_server_say_the_same(serve: Serve, data: Path) -> None:
     """
-    The export from the file of a server that runs, the export from its address, and what it answers are one and the same.
+    The export from the file of a server that runs, the export from its address, and what it answers are one
+    and the same.
     """
     server = serve(data=data)
     answered = httpx.get(f"{server.url}/v1/rooms/lobby/history").json()
@@ -109,7 +111,8 @@ def test_file_and_server_say_the_same(serve: Serve, data: Path) -> None:
 
 def test_the_default_room_is_the_servers(serve: Serve, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    U2: without --room it is the default room of the server that is asked, and beside a file that which the server is given.
+    U2: without --room it is the default room of the server that is asked, and beside a file that which the
+        server is given.
     """
     fill(data, "history/evening", usual().encode())
     server = serve("--default-room", "evening", "--open-rooms", "false", data=data)

@@ -1,4 +1,6 @@
-"""`breathing-room migrate`, against a Worker with scripted responses; ``hosts/worker/test_migrate.py`` runs it against real ones."""
+"""`breathing-room migrate`, against a Worker with scripted responses; ``hosts/worker/test_migrate.py`` runs
+it against real ones.
+"""
 
 import http.server
 import json
@@ -99,7 +101,8 @@ def test_one_look_says_by_its_status_whether_it_is_done(workers: Workers) -> Non
 
 def test_what_contradicts_is_said(workers: Workers) -> None:
     """
-    Two intervals that do not overlap are marked; an unknown count and a Worker without a response overlap with every other.
+    Two intervals that do not overlap are marked; an unknown count and a Worker without a response overlap
+    with every other.
     """
     workers.new = SEEN | {"count": 200, "low": 150, "high": 250}
     assert "DO NOT OVERLAP" in workers.run("--once").output

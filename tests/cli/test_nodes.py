@@ -78,7 +78,9 @@ def run(*arguments: str) -> Result:
 
 
 def test_each_node_is_shown_with_its_last_message() -> None:
-    """Every node is a line in the order of names, with the age of its latest message and what is left of its lease."""
+    """Every node is a line in the order of names, with the age of its latest message and what is left of its
+    lease.
+    """
     result = run()
     assert result.exit_code == 0, result.output
     head, *lines = [line.split("\t") for line in result.stdout.splitlines()]
@@ -101,7 +103,9 @@ def test_json_has_the_same_and_counts_what_is_of_no_use() -> None:
 
 
 def test_an_order_is_written_once_and_only_to_a_node_that_exists(log: type[FakeLog]) -> None:
-    """A node that is named is drained or forgotten by one entry each; an unknown name writes nothing and lists the known ones."""
+    """A node that is named is drained or forgotten by one entry each; an unknown name writes nothing and
+    lists the known ones.
+    """
     assert run("--drain", "web-1", "--forget", "web-2").exit_code == 0
     assert [decode(value, lambda _room: ()) for value in log.written] == [
         AdminCommand("forget", "web-2"),
@@ -125,7 +129,9 @@ def test_a_node_that_was_forgotten_is_shown_no_more(
 
 
 def test_a_redis_that_is_away_is_an_error_and_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Redis does not answer the command ends with 1 and says so, and the connection is closed all the same."""
+    """Where Redis does not answer the command ends with 1 and says so, and the connection is closed all the
+    same.
+    """
     monkeypatch.setattr(FakeLink, "away", True)
     result = run()
     assert (result.exit_code, FakeLink.closed) == (1, 1)

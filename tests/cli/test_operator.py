@@ -76,7 +76,9 @@ def test_a_token_is_needed(watched: ServerProcess, token: str, status: int, expe
 
 
 def test_what_cannot_be_watched(server: ServerProcess, watched: ServerProcess, unused_tcp_port: int) -> None:
-    """A server without the page, a room that is not open, no server at all, and an invalid URL have errors of their own."""
+    """A server without the page, a room that is not open, no server at all, and an invalid URL have errors of
+    their own.
+    """
     assert "has no operator's page" in run(server.url, "--once").output
     assert "room not found" in run(watched.url, "--once", "--room", "nowhere").output
     gone = run(f"http://127.0.0.1:{unused_tcp_port}", "--once")
@@ -112,7 +114,9 @@ def test_on_a_terminal_it_is_drawn(watched: ServerProcess, monkeypatch: pytest.M
 
 
 def test_the_day_is_drawn_by_its_peaks() -> None:
-    """Each letter is the highest count of its 20 minutes; an unknown count is a dot, and older samples are left out."""
+    """Each letter is the highest count of its 20 minutes; an unknown count is a dot, and older samples are
+    left out.
+    """
     samples: list[dict[str, int | None]] = [
         {"at_ms": NOW_MS - 2 * DAY_MS, "count": 900},
         {"at_ms": NOW_MS - DAY_MS // 2, "count": None},
@@ -124,7 +128,9 @@ def test_the_day_is_drawn_by_its_peaks() -> None:
 
 
 def test_nothing_known_is_no_zero(watched: ServerProcess) -> None:
-    """An unknown count is a question mark; suspect nodes are marked; an error is shown below the last response."""
+    """An unknown count is a question mark; suspect nodes are marked; an error is shown below the last
+    response.
+    """
     body = json.loads(run(watched.url, "--once", "--json").output)
     body["room"]["presence"] |= {"count": None, "low": 2, "high": None, "method": "unknown"}
     body["nodes"] = [{"node": "ams-1", "people": 9, "delta_age_ms": 4_000, "state": "suspect"}]

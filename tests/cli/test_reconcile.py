@@ -1,4 +1,6 @@
-"""The job of the stateless mode, from the command line; ``tests/hosts/test_stateless.py`` runs it beside real writers."""
+"""The job of the stateless mode, from the command line; ``tests/hosts/test_stateless.py`` runs it beside real
+writers.
+"""
 
 import asyncio
 import subprocess
@@ -42,7 +44,8 @@ def test_one_run_is_one_line(tmp_path: Path) -> None:
 
 def test_line_names_every_room() -> None:
     """
-    A line has the time, the epoch, and for each room its rate, its reports and its expired leases, and no visitors.
+    A line has the time, the epoch, and for each room its rate, its reports and its expired leases, and no
+    visitors.
     """
     room = RoomControl(
         rates=((0, 0.04),), changed_at_ms=3, since_ms=1, expired=((2, 7), (3, 9)), arrivals_per_ms=0.002
@@ -146,7 +149,8 @@ def test_an_invalid_setting_of_a_writer_is_an_error(
     tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     """
-    ``serve --stateless`` refuses what makes no sense with status 2 and one sentence; so does ``serve`` what belongs to it only.
+    ``serve --stateless`` refuses what makes no sense with status 2 and one sentence; so does ``serve`` what
+    belongs to it only.
     """
     done = subprocess.run(
         [sys.executable, "-m", "breathing_room", "serve", "--port", "0", *arguments],

@@ -1,4 +1,6 @@
-"""`breathing-room serve`, as it is typed; the servers that it starts are replaced, and have tests of their own."""
+"""`breathing-room serve`, as it is typed; the servers that it starts are replaced, and have tests of their
+own.
+"""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -19,7 +21,9 @@ Started = list[tuple[str, Any]]
 
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
-    """Take away the handler that the command logs through: it would go on in this process, and write records before others do."""
+    """Take away the handler that the command logs through: it would go on in this process, and write records
+    before others do.
+    """
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield
@@ -51,7 +55,9 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
 
 
 def test_one_process_unless_several_are_asked_for(started: Started) -> None:
-    """Without workers one process serves, with some of them a parent, and both say address and capacity once they listen."""
+    """Without workers one process serves, with some of them a parent, and both say address and capacity once
+    they listen.
+    """
     one = run("--port", "9000", "--moods", "calm,curious")
     several = run("--workers", "2", "--redis", "redis://127.0.0.1")
     assert [name for name, _ in started] == ["one", "several"]
@@ -63,7 +69,9 @@ def test_one_process_unless_several_are_asked_for(started: Started) -> None:
 
 
 def test_a_writer_is_started_with_what_writers_agree_on(started: Started) -> None:
-    """With --stateless a writer runs, by flag or by environment, with its own settings, and names the job that it needs."""
+    """With --stateless a writer runs, by flag or by environment, with its own settings, and names the job
+    that it needs.
+    """
     result = run("--stateless", "--data", "room.db", "--bucket-ms", "500")
     assert result.exit_code == 0, result.output
     assert "reconcile" in result.output
@@ -72,7 +80,9 @@ def test_a_writer_is_started_with_what_writers_agree_on(started: Started) -> Non
 
 
 def test_settings_of_writers_need_the_mode(started: Started) -> None:
-    """A flag that only writers know is refused without --stateless, and named; in the environment it may stand for others."""
+    """A flag that only writers know is refused without --stateless, and named; in the environment it may
+    stand for others.
+    """
     result = run("--bucket-ms", "500")
     assert (result.exit_code, started) == (2, [])
     assert "--bucket-ms is a setting of store mode: add --stateless" in result.output
@@ -90,7 +100,9 @@ def test_settings_of_writers_need_the_mode(started: Started) -> None:
 def test_an_error_is_one_line_and_an_exit_code(
     error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong setting ends with 2, a store that fails with 1, Ctrl-C with 0; none of them with a traceback."""
+    """A wrong setting ends with 2, a store that fails with 1, Ctrl-C
+    with 0; none of them with a traceback.
+    """
 
     def fail(*_: object, **__: object) -> None:
         raise error

@@ -39,7 +39,9 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
 
 
 def test_every_setting_is_an_option_but_the_secret_ones() -> None:
-    """Each setting has its option with its meaning; a secret would lie in the shell's history, so it has none."""
+    """Each setting has its option with its meaning; a secret would lie in the shell's history, so it has
+    none.
+    """
     options = {option.name for option in show.params}
     names = {one.name for one in settings()}
     assert names - options == set(SECRETS)
@@ -48,7 +50,9 @@ def test_every_setting_is_an_option_but_the_secret_ones() -> None:
 
 
 def test_an_option_that_is_not_typed_says_nothing() -> None:
-    """What the command line does not name is left to environment, file and default; so is what writers agree on."""
+    """What the command line does not name is left to environment, file and default; so is what writers agree
+    on.
+    """
     result = run("--lease-ms", "2000")
     assert "{'lease_ms': '2000'}" in result.output
     given = {"data": "room.db", "bucket_ms": None}
@@ -70,7 +74,9 @@ def test_writers_are_set_by_flag_before_environment(monkeypatch: pytest.MonkeyPa
 
 
 def test_help_is_in_the_groups_of_the_settings() -> None:
-    """Other options come first, then each group under its heading, and the option of each setting is in its own group."""
+    """Other options come first, then each group under its heading, and the option of each setting is in its
+    own group.
+    """
     text = run("--help").output
     headings = ["Options", *GROUPS.values()]
     assert [line for line in text.splitlines() if line in headings] == headings
@@ -98,7 +104,9 @@ def test_help_fits_a_narrow_terminal_and_colors_stay_out_of_a_pipe() -> None:
 
 
 def test_a_number_is_shown_with_range_and_default() -> None:
-    """The help of an option has the meaning, the range with its unit, the default, and the words that are accepted."""
+    """The help of an option has the meaning, the range with its unit, the default, and the words that are
+    accepted.
+    """
     text = " ".join(run("--help").output.split())
     assert "[500 to 86,400,000 ms] [default: 60000]" in text
     assert "--mode socket|poll" in text
@@ -117,7 +125,9 @@ def test_flag_beats_environment_beats_file(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_variables_of_the_command_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables that name the file, the mode and what writers agree on are not taken for misspelled settings; others are."""
+    """The variables that name the file, the mode and what writers agree on are not taken for misspelled
+    settings; others are.
+    """
     monkeypatch.setenv(CONFIG_VARIABLE, "room.toml")
     monkeypatch.setenv(STORE_MODE_VARIABLE, "1")
     monkeypatch.setenv("BREATHING_ROOM_BUCKET_MS", "1000")
@@ -128,7 +138,9 @@ def test_variables_of_the_command_are_no_settings(monkeypatch: pytest.MonkeyPatc
 
 
 def test_writers_need_a_store_that_they_share() -> None:
-    """Memory is no store for several processes, and what is set beside the server's settings is checked like them."""
+    """Memory is no store for several processes, and what is set beside the server's settings is checked like
+    them.
+    """
     assert load_store_mode_config(None, {"data": "room.db"}).server.data == "room.db"
     with pytest.raises(ConfigError, match="not :memory:"):
         load_store_mode_config(None, {"data": ":memory:"})
@@ -144,8 +156,8 @@ def test_the_variable_of_the_file_is_that_of_the_option(tmp_path: Path) -> None:
 
 def test_one_file_serves_writers_and_servers(tmp_path: Path) -> None:
     """
-    The help of `serve` and of `reconcile` says that settings may stand in one file; those of store mode were refused there. A server and
-    `sign`, which are given the same file, pass over them.
+    The help of `serve` and of `reconcile` says that settings may stand in one file; those of store mode were
+    refused there. A server and `sign`, which are given the same file, pass over them.
     """
     file = tmp_path / "settings.toml"
     file.write_text('data = "room.db"\nport = 9000\npolicy = "every"\nreconcile_ms = 30_000\n')

@@ -25,7 +25,9 @@ def test_the_scenarios_are_listed() -> None:
 
 
 def test_for_people_to_read() -> None:
-    """In a pipe there is a table without escape codes, with biased figures labelled, then a line for each thing; and nothing else."""
+    """In a pipe there is a table without escape codes, with biased figures labelled, then a line for each
+    thing; and nothing else.
+    """
     result = run(*SHORT)
 
     assert result.exit_code == 0
@@ -39,10 +41,11 @@ def test_for_people_to_read() -> None:
 
 def test_close_looks_at_one_panel_are_no_measure_of_coverage() -> None:
     """
-    U5: the bare command printed a coverage of 76.67 % from 60 observations at the same people, which read as a refutation.
+    U5: the bare command printed a coverage of 76.67 % from 60 observations at the same people, which read as
+        a refutation.
 
-    Fewer than 20 independent samples give neither coverage nor a ratio to theory, in the table and in JSON, and the output
-    says on how many it rests and what to do.
+    Fewer than 20 independent samples give neither coverage nor a ratio to theory, in the table and in JSON,
+    and the output says on how many it rests and what to do.
     """
     shown = run(*SHORT).stdout
     (row,) = (line.split() for line in shown.splitlines() if line.startswith(" panel"))
@@ -172,7 +175,9 @@ def test_a_result_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("missing", "arguments"), [("numpy", ""), ("matplotlib", "--plot a.svg")])
 def test_without_the_extra(missing: str, arguments: str, tmp_path: Path) -> None:
-    """Where numpy, or for a plot matplotlib, is not installed, the command says how to install it; --list works all the same."""
+    """Where numpy, or for a plot matplotlib, is not installed, the command says how to install it; --list
+    works all the same.
+    """
     code = f"import sys; sys.modules['{missing}'] = None; from breathing_room.cli import main; main(sys.argv[1:])"
 
     def without(*words: str) -> subprocess.CompletedProcess[str]:

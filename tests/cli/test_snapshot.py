@@ -138,7 +138,9 @@ def test_in_a_pipe(data: Path) -> None:
 
 @pytest.mark.slow
 def test_on_a_terminal(data: Path) -> None:
-    """On a terminal two tables are drawn, without colours where NO_COLOR is set, and with brackets as they are."""
+    """On a terminal two tables are drawn, without colours where NO_COLOR is set, and with brackets as they
+    are.
+    """
     seen = on_a_terminal(data)
 
     assert "────" in seen

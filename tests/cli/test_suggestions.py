@@ -22,7 +22,9 @@ from breathing_room.cli.suggestions import SuggestingGroup, nearest
     ],
 )
 def test_the_nearest_name_is_suggested(arguments: tuple[str, ...], error: str) -> None:
-    """A misspelled command or option, at any depth, is a usage error with the name that was probably meant."""
+    """A misspelled command or option, at any depth, is a usage error
+    with the name that was probably meant.
+    """
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1] == f"Error: {error}"

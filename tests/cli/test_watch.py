@@ -195,7 +195,8 @@ def test_a_pipe_gets_a_line_for_every_change(server: ServerProcess) -> None:
 @pytest.mark.parametrize("flags", [(), ("--admin",)], ids=["a room", "a server"])
 def test_ctrl_c_ends_what_a_script_started_in_the_background(serve: Serve, flags: tuple[str, ...]) -> None:
     """
-    A shell without job control lets its background jobs ignore SIGINT; "until Ctrl-C" holds for them as for `crowd` and `serve`.
+    A shell without job control lets its background jobs ignore SIGINT; "until Ctrl-C" holds for them as for
+    `crowd` and `serve`.
     """
     server = serve(env={TOKEN_VARIABLE: TOKEN})
     watch = [sys.executable, "-m", "breathing_room", "watch", *flags, server.url]

@@ -26,7 +26,9 @@ def test_before_the_first_record_the_range_is_zero() -> None:
 
 
 def test_a_range_is_that_of_a_list_of_all_changes() -> None:
-    """Random changes: what is kept in buckets gives what all changes give, but for one bucket more, and is not kept for ever."""
+    """Random changes: what is kept in buckets gives what all changes give, but for one bucket more, and is
+    not kept for ever.
+    """
     rng, own = Random(5), ExpectedCount()
     changes = [(0.0, 0, 0)]
     for step in range(1, 4_000):

@@ -28,7 +28,7 @@ async def request(reply: Any, *, answer_s: float = 5.0, body: bytes | None = Non
         client.close()
 
 
-# --- URLs ---------------------------------------------------------------------------------------------------------
+# --- URLs -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,8 @@ def test_what_is_no_url_is_rejected(url: str) -> None:
 @given(st.text(max_size=30))
 def test_no_url_injects_a_line_into_a_request(path: str) -> None:
     """
-    With any text behind the host, a request has one first client of three words, and the headers that we write.
+    With any text behind the host, a request has one first client of three words, and the headers that we
+    write.
     """
     try:
         page = Endpoint.of(f"http://example.org/{path}")
@@ -73,7 +74,7 @@ def test_no_url_injects_a_line_into_a_request(path: str) -> None:
     assert [len(lines[0].split(" ")), len(lines)] == [3, 6]
 
 
-# --- Responses ----------------------------------------------------------------------------------------------------
+# --- Responses --------------------------------------------------------------------------------------------
 
 
 async def test_a_response_is_read_whole() -> None:
@@ -120,7 +121,7 @@ async def test_a_refused_connection_is_a_lost_connection(unused_tcp_port: int) -
     assert lost.value.reason == "connection refused"
 
 
-# --- Connections --------------------------------------------------------------------------------------------------
+# --- Connections ------------------------------------------------------------------------------------------
 
 
 async def test_a_connection_is_kept() -> None:

@@ -40,12 +40,13 @@ def growing(**changes: Any) -> Callable[[], bytes]:
     return answered
 
 
-# --- With a server of our own making ------------------------------------------------------------------------------
+# --- With a server of our own making ----------------------------------------------------------------------
 
 
 async def test_a_visit_polls_reports_and_leaves() -> None:
     """
-    The report has the id, the mood and the epoch of the presence; the leave follows it on the same connection.
+    The report has the id, the mood and the epoch of the presence; the leave follows it on the same
+    connection.
     """
     server = script(
         lobby=presence(epoch=9, count=0, low=0), heartbeat=presence(epoch=9, as_of_ms=1_767_225_600_001)
@@ -197,7 +198,8 @@ async def test_a_final_error_ends_the_visit() -> None:
 
 async def test_responses_of_proxies_are_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A login page, half a presence, an error of a proxy: each is a connection error, and the next good response counts.
+    A login page, half a presence, an error of a proxy: each is a connection error, and the next good response
+        counts.
     """
     server = script(
         config=[answer(b"<html>"), answer(b"", status=502), answer(POLLED)],
@@ -332,7 +334,7 @@ async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFi
     assert "127.0.0.1" not in text.replace(url, "")
 
 
-# --- With the real server -----------------------------------------------------------------------------------------
+# --- With the real server ---------------------------------------------------------------------------------
 
 FLAGS = ("--mode", "poll", "--poll-ms", "1000", "--presence-max-age-s", "1", "--stale-after-ms", "3000")
 
@@ -412,7 +414,8 @@ async def test_clients_reconnect_to_a_killed_server(serve: Serve) -> None:
 
 async def test_a_room_of_signed_ids_rejects_others(serve: Serve) -> None:
     """
-    A visitor with a signed id is counted, and one with a random id gets `unsigned_visitor`; by poll and by socket.
+    A visitor with a signed id is counted, and one with a random id gets `unsigned_visitor`; by poll and by
+    socket.
     """
     key = "k" * 32
     signed = sign_visitor(key, "lobby")

@@ -107,7 +107,8 @@ def test_every_presence_survives_the_wire(presence: Presence) -> None:
 
 def test_the_time_and_errors_survive_the_wire() -> None:
     """
-    The answer to a request for the time keeps the time of the request; an error keeps its code, message and status.
+    The answer to a request for the time keeps the time of the request; an error keeps its code, message and
+    status.
     """
     assert decode(time_message(12.5, 1_767_225_600_000)) == TimeAnswer(12.5, 1_767_225_600_000)
     error = decode(error_message(ClientError("unknown_mood", "no such mood", status=400)))

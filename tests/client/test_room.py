@@ -34,7 +34,7 @@ def status(room: Room) -> tuple[str, str | None]:
     return room.state, room.connection_error
 
 
-# --- With a server of our own making ------------------------------------------------------------------------------
+# --- With a server of our own making ----------------------------------------------------------------------
 
 
 async def test_the_join_message_has_the_id_and_the_mood() -> None:
@@ -119,7 +119,8 @@ async def test_a_malformed_message_is_logged_and_skipped(caplog: pytest.LogCaptu
 @pytest.mark.parametrize("code", [1002, 1003, 1007, 1009, 4500, 4501])
 async def test_a_final_close_is_raised(code: int) -> None:
     """
-    A code that forbids a reconnect ends the iteration with an error that names it, and the client does not reconnect.
+    A code that forbids a reconnect ends the iteration with an error that names it, and the client does not
+    reconnect.
     """
     script = Script(closes(code, "", presence()))
     async with scripted(script) as url, connect(url, timing=QUICK) as room:
@@ -143,7 +144,8 @@ async def test_a_normal_closure_ends_the_iteration() -> None:
 
 async def test_a_restart_is_waited_for_as_long_as_the_server_says() -> None:
     """
-    The reason of 1012 has the wait; the client reconnects after it, as the same visitor, in the same iteration.
+    The reason of 1012 has the wait; the client reconnects after it, as the same visitor, in the same
+    iteration.
     """
     script = Script(closes(1012, '{"retry_ms": 400}', presence()), says(presence(count=4)))
     async with scripted(script) as url, connect(url, timing=QUICK) as room:
@@ -171,7 +173,8 @@ async def test_a_reset_connection_is_opened_again() -> None:
 
 async def test_a_lost_presence_becomes_stale() -> None:
     """
-    It stays live for its `stale_after_ms`, is then yielded once more as stale, and is live again after a reconnect.
+    It stays live for its `stale_after_ms`, is then yielded once more as stale, and is live again after a
+    reconnect.
     """
     loop = asyncio.get_running_loop()
     async with scripted(Script(breaks(presence(stale_after_ms=300)))) as url:
@@ -204,8 +207,8 @@ async def test_an_unknown_count_is_an_unknown_state() -> None:
 
 async def test_a_server_that_does_not_answer_is_noticed() -> None:
     """
-    A connection on which pings stay unanswered counts as dead, and another one is opened; it is cut without a leave, which
-    would end the visit if the server were only slow.
+    A connection on which pings stay unanswered counts as dead, and another one is opened; it is cut without a
+    leave, which would end the visit if the server were only slow.
     """
 
     codes: list[int | None] = []
@@ -346,7 +349,8 @@ async def test_a_join_with_an_unknown_mood_raises() -> None:
 
 async def test_a_server_that_is_not_there_is_waited_for(unused_tcp_port: int) -> None:
     """
-    Entering works, the connection error says why there is no presence, and the first one comes when the server does.
+    Entering works, the connection error says why there is no presence, and the first one comes when the
+    server does.
     """
     async with connect(f"http://127.0.0.1:{unused_tcp_port}", timing=QUICK) as room:
         await until(lambda: room.connection_error == "connection refused")
@@ -367,7 +371,8 @@ async def test_attempts_may_be_limited(unused_tcp_port: int) -> None:
 
 async def test_a_wrong_url_is_a_warning(unused_tcp_port: int, caplog: pytest.LogCaptureFixture) -> None:
     """
-    U9: the first attempt that fails is a warning with URL and reason; those after it are none, a password is never shown.
+    U9: the first attempt that fails is a warning with URL and reason; those after it are none, a password is
+        never shown.
     """
     address = f"127.0.0.1:{unused_tcp_port}"
     timing = Timing(backoff_base_s=0.01, backoff_cap_s=0.01)
@@ -524,7 +529,8 @@ async def test_cancelling_the_consumer_leaves_nothing_behind() -> None:
 
 async def test_misuse_raises_a_host_error() -> None:
     """
-    Iterating or setting a mood before entering, entering twice, and observing with a mood are errors of the caller.
+    Iterating or setting a mood before entering, entering twice, and observing with a mood are errors of the
+    caller.
     """
     room = connect("http://127.0.0.1:1")
     with pytest.raises(HostError):
@@ -575,7 +581,7 @@ async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFi
     assert "127.0.0.1" not in text.replace(url, "")
 
 
-# --- With the real server -----------------------------------------------------------------------------------------
+# --- With the real server ---------------------------------------------------------------------------------
 
 
 async def test_people_are_counted_and_their_moods(server: ServerProcess) -> None:
@@ -595,7 +601,8 @@ async def test_people_are_counted_and_their_moods(server: ServerProcess) -> None
 @pytest.mark.parametrize("mode", ["socket", "poll"])
 async def test_the_default_room_is_the_servers(serve: Serve, mode: str) -> None:
     """
-    U2: a client that names no room is in the server's default room, also where there is no other (``open_rooms = false``).
+    U2: a client that names no room is in the server's default room, also where there is no other
+        (``open_rooms = false``).
     """
     server = serve("--default-room", "evening", "--open-rooms", "false", "--mode", mode)
     async with connect(server.url, timing=QUICK) as room:

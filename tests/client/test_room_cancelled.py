@@ -30,7 +30,9 @@ Serving = Callable[[], AbstractAsyncContextManager[str]]
 
 
 class Steps:
-    """Counts the moments at which a task of the client begins to wait, or goes on, and acts at one of them."""
+    """Counts the moments at which a task of the client begins to wait,
+    or goes on, and acts at one of them.
+    """
 
     def __init__(self, left: int) -> None:
         self.act: Callable[[], None] = lambda: None
@@ -137,8 +139,8 @@ async def visit(url: str) -> None:
 @pytest.mark.parametrize("serving", [on_a_socket, on_a_lost_socket, by_polls])
 async def test_a_cancellation_at_any_point_ends_the_room(serving: Serving, *, everything: bool) -> None:
     """
-    At each step of the room's tasks, before it and behind it, the visitor alone is cancelled, as by Ctrl-C, or every task,
-    as at the end of a program: the visit ends as cancelled, and nothing of it goes on.
+    At each step of the room's tasks, before it and behind it, the visitor alone is cancelled, as by Ctrl-C,
+    or every task, as at the end of a program: the visit ends as cancelled, and nothing of it goes on.
     """
     before = asyncio.all_tasks()
 

@@ -87,7 +87,9 @@ def error(code: str, status: int = 400) -> str:
 
 
 def test_the_join_comes_first_and_then_the_time_and_pings() -> None:
-    """The join is the first message; the time is asked for at 0, 0.2, 0.5, 1 and 3 s; a ping is sent every 20 s."""
+    """The join is the first message; the time is asked for at 0, 0.2, 0.5, 1 and 3 s; a ping is sent every 20
+    s.
+    """
 
     async def act(wire: Wire, _: RoomConnection, __: list[Presence]) -> None:
         for _step in range(130):
@@ -102,7 +104,9 @@ def test_the_join_comes_first_and_then_the_time_and_pings() -> None:
 
 
 def test_pings_follow_the_interval_of_a_short_lease() -> None:
-    """Where the room asks for a ping every half second, none waits for the requests for the time to be over."""
+    """Where the room asks for a ping every half second, none waits for
+    the requests for the time to be over.
+    """
 
     async def act(wire: Wire, _: RoomConnection, __: list[Presence]) -> None:
         await asyncio.sleep(3.2)
@@ -114,7 +118,9 @@ def test_pings_follow_the_interval_of_a_short_lease() -> None:
 
 
 def test_each_connection_asks_for_the_time_again() -> None:
-    """After a reconnect the server may be another one, and the clock of a computer that slept may have been set."""
+    """After a reconnect the server may be another one, and the clock of a computer that slept may have been
+    set.
+    """
 
     async def act(wire: Wire, _: RoomConnection, __: list[Presence]) -> None:
         await asyncio.sleep(1.1)
@@ -126,7 +132,9 @@ def test_each_connection_asks_for_the_time_again() -> None:
 
 
 def test_a_server_that_sends_nothing_is_lost() -> None:
-    """Any message answers: the connection is lost ten seconds after the last one, while a request is unanswered."""
+    """Any message answers: the connection is lost ten seconds after the last one, while a request is
+    unanswered.
+    """
 
     async def act(wire: Wire, connection: RoomConnection, _: list[Presence]) -> None:
         await asyncio.sleep(9.9)
@@ -152,7 +160,9 @@ def test_a_server_that_answers_no_ping_is_lost() -> None:
 
 
 def test_presences_are_passed_on_and_malformed_messages_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Each presence is passed on as it comes; a malformed message is ignored with a warning, and the connection goes on."""
+    """Each presence is passed on as it comes; a malformed message is ignored with a warning, and the
+    connection goes on.
+    """
 
     async def act(wire: Wire, _: RoomConnection, seen: list[Presence]) -> None:
         for text in ("{", presence(count=3), '{"type":"later"}', presence(count=4, high=4)):
@@ -169,7 +179,9 @@ def test_presences_are_passed_on_and_malformed_messages_are_logged(caplog: pytes
 
 
 def test_a_final_error_of_a_join_ends_the_connection_and_a_temporary_one_does_not() -> None:
-    """An error before the first presence that the next join would get as well is final; a temporary one is not."""
+    """An error before the first presence that the next join would get as well is final; a temporary one is
+    not.
+    """
 
     async def refuse(wire: Wire, _: RoomConnection, __: list[Presence]) -> None:
         wire.push(error("bad_visitor"))
@@ -185,7 +197,9 @@ def test_a_final_error_of_a_join_ends_the_connection_and_a_temporary_one_does_no
 
 
 def test_a_mood_is_taken_when_the_request_for_the_time_behind_it_is_answered() -> None:
-    """A change of mood returns with the answer to the request for the time that was sent behind it, and raises the error if there was one."""
+    """A change of mood returns with the answer to the request for the time that was sent behind it, and
+    raises the error if there was one.
+    """
 
     async def act(wire: Wire, connection: RoomConnection, _: list[Presence]) -> None:
         wire.push(presence())
@@ -208,7 +222,9 @@ def test_a_mood_is_taken_when_the_request_for_the_time_behind_it_is_answered() -
 
 
 def test_the_end_of_a_connection_releases_a_change_that_waits() -> None:
-    """When the connection ends, a change of mood that was not answered returns: the next join has the mood."""
+    """When the connection ends, a change of mood that was not answered
+    returns: the next join has the mood.
+    """
 
     async def act(wire: Wire, connection: RoomConnection, _: list[Presence]) -> None:
         wire.answers = False
@@ -221,7 +237,9 @@ def test_the_end_of_a_connection_releases_a_change_that_waits() -> None:
 
 
 def test_requests_of_one_moment_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two requests for the time in one millisecond carry different times, so that each answer finds its own."""
+    """Two requests for the time in one millisecond carry different
+    times, so that each answer finds its own.
+    """
     monkeypatch.setattr("breathing_room.client.room_connection.time.time", lambda: 1_767_225_600.0)
 
     async def act(wire: Wire, connection: RoomConnection, _: list[Presence]) -> None:

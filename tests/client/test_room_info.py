@@ -119,7 +119,8 @@ def test_any_json_is_decoded_or_rejected(config: Any) -> None:
 
 async def test_a_proxys_own_page_is_no_room() -> None:
     """
-    A login page, HTML or JSON, is tried again later; an error of the server that there is no such room is final.
+    A login page, HTML or JSON, is tried again later; an error of the server that there is no such room is
+    final.
     """
     for reply in (answer(b"<html>log in</html>"), answer([1]), answer(b"[" * 10_000)):
         with pytest.raises(ConnectionLostError, match="no room there"):

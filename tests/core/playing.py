@@ -57,7 +57,7 @@ def said(presence: Presence) -> Said:
     return p.count, p.low, p.high, p.method, p.moods, p.unspoken, p.mood_intervals
 
 
-# --- A ledger ----------------------------------------------------------------------------------------------------
+# --- A ledger ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,9 @@ class LedgerRoom(Room):
 
 
 def carry_out(room: Room, effect: Effect, now_ms: int) -> Carried:
-    """Return an effect with the presence in place of its version: the latest, if it is carried out at once."""
+    """Return an effect with the presence in place of its version: the
+    latest, if it is carried out at once.
+    """
     match effect:
         case Broadcast(version):
             assert version == room._broadcaster.version
@@ -115,14 +117,15 @@ def recount(room: Room, at_ms: int) -> None:
     room._broadcaster.is_dirty = is_dirty
 
 
-# --- A host ------------------------------------------------------------------------------------------------------
+# --- A host -----------------------------------------------------------------------------------------------
 
 Entry: TypeAlias = tuple[int, frozenset[Close], tuple[Carried | str, ...]]
 """The time of a step, its closes (in any order), and its other effects in order."""
 
 
 class Host:
-    """A host without sockets: it keeps a clock and the connections, and fires the timer exactly when it is due.
+    """A host without sockets: it keeps a clock and the connections, and fires the timer exactly when it is
+    due.
 
     Attributes:
         clock_ms: The time; the caller moves it, backwards if need be.
@@ -179,7 +182,9 @@ class Host:
         return step
 
     def _as_hosts_report(self, event: Event) -> Event:
-        """Return the event as a host reports it: the end of a connection that only observes is ``ObserverLeft``."""
+        """Return the event as a host reports it: the end of a connection that only observes is
+        ``ObserverLeft``.
+        """
         match event:
             case Left(connection) | Disconnected(connection) if self.connections.get(connection, b"") is None:
                 return ObserverLeft(connection)
@@ -258,7 +263,7 @@ class Host:
         return self.room.presence(now_ms=self.clock_ms)
 
 
-# --- Traces -------------------------------------------------------------------------------------------------------
+# --- Traces -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -391,14 +396,15 @@ def name_afresh(trace: Trace) -> Trace:
     return renamed
 
 
-# --- Damaged bytes ------------------------------------------------------------------------------------------------
+# --- Damaged bytes ----------------------------------------------------------------------------------------
 
 
 OTHER_BYTES = longer(17, 1)
 
 
 def damages(value: bytes) -> Iterator[bytes]:
-    """Yield every truncation of a value, and wrong bytes in each place: those with one bit flipped, and one in 17 others.
+    """Yield every truncation of a value, and wrong bytes in each place: those with one bit flipped, and one
+    in 17 others.
 
     The others are different ones in each place. In ``make soak`` there are all of them.
     """

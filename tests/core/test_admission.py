@@ -60,7 +60,9 @@ def test_a_report_is_in_the_panel_if_its_ticket_is_below_the_rate() -> None:
 
 
 def test_only_a_report_in_the_panel_takes_a_token() -> None:
-    """With an empty bucket a report in the sample is rejected and one outside is answered; a leave and a bad body take no token."""
+    """With an empty bucket a report in the sample is rejected and one outside is answered; a leave and a bad
+    body take no token.
+    """
     admission = an_admission()
     empty(admission)
     assert rejection(report, admission, body()) == ("over_budget", 429)
@@ -109,7 +111,9 @@ def test_a_legacy_report_takes_a_token_where_ids_are_not_signed() -> None:
 
 
 def test_a_quota_holds_for_each_prefix_and_for_all_rooms() -> None:
-    """A prefix opens as many rooms as its quota, all prefixes no more than rooms_max, and a closed room frees its place."""
+    """A prefix opens as many rooms as its quota, all prefixes no more than rooms_max, and a closed room frees
+    its place.
+    """
     quota = RoomQuota(rooms_max=3, rooms_per_prefix_max=2)
     quota.take(b"a", rooms=0)
     quota.take(b"a", rooms=1)
@@ -124,7 +128,9 @@ def test_a_quota_holds_for_each_prefix_and_for_all_rooms() -> None:
 
 
 def test_a_full_closed_or_unknown_room_is_rejected() -> None:
-    """Connections are taken up to the most, rooms that are not kept only where rooms are open, and nothing while the server stops."""
+    """Connections are taken up to the most, rooms that are not kept only where rooms are open, and nothing
+    while the server stops.
+    """
     admit_connection(1, 2)
     assert rejection(admit_connection, 2, 2) == ("full", 503)
     admit_room(is_known=True, open_rooms=False)

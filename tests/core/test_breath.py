@@ -54,7 +54,9 @@ def test_every_breath_is_like_the_next(pattern: Pattern, wall_ms: int, cycles: i
 
 @given(patterns, instants)
 def test_the_breath_flows(pattern: Pattern, wall_ms: int) -> None:
-    """From one millisecond to the next a phase goes on by one, or ends and is followed by the next one's start."""
+    """From one millisecond to the next a phase goes on by one, or ends and is followed by the next one's
+    start.
+    """
     lengths_ms = dict(pattern.phases)
     names = [name for name, _ in pattern.phases]
     now, then = moment(pattern, wall_ms), moment(pattern, wall_ms + 1)

@@ -46,7 +46,9 @@ def a_broadcaster() -> Broadcaster:
 
 
 def test_a_burst_of_joins_costs_one_description(descriptions: Callable[[], int]) -> None:
-    """A hundred joins in one turn have a hundred versions, and the flush at its end describes the last one only."""
+    """A hundred joins in one turn have a hundred versions, and the flush at its end describes the last one
+    only.
+    """
     room = Room("lobby", CONFIG, now_ms=0)
     steps = [room.step(Joined(index, visitor(f"{index}")), now_ms=0) for index in range(100)]
 
@@ -73,7 +75,9 @@ def test_the_version_rises_when_the_counts_differ() -> None:
 
 
 def test_broadcasts_are_coalesced() -> None:
-    """The first change is broadcast at once, and the next when ``push_ms`` have passed, or more for many subscribers."""
+    """The first change is broadcast at once, and the next when ``push_ms`` have passed, or more for many
+    subscribers.
+    """
     broadcaster = a_broadcaster()
     broadcaster.update(people(1), NO_PEERS, at_ms=1_000)
     assert broadcaster.step(None, subscribers=1, now_ms=1_000) == Broadcast(1)
@@ -109,7 +113,9 @@ def test_a_flush_that_is_newer_than_the_broadcast_is_followed_by_one() -> None:
 
 
 def test_a_change_of_peers_is_broadcast() -> None:
-    """Visitors of peers are counted, those of suspect peers widen the interval, and those of removed peers are not counted."""
+    """Visitors of peers are counted, those of suspect peers widen the interval, and those of removed peers
+    are not counted.
+    """
     room = Room("lobby", CONFIG, now_ms=0)
     room.step(Joined("tab", ANN), now_ms=0)
     step = room.step(PeersChanged(PeerState((people(2),))), now_ms=100)

@@ -41,7 +41,9 @@ headers = st.dictionaries(st.text(max_size=8), json_values, max_size=4)
 
 
 def test_a_value_is_the_magic_the_length_the_header_and_the_columns() -> None:
-    """Values stored by earlier versions begin with the magic, a little-endian length and JSON without spaces."""
+    """Values stored by earlier versions begin with the magic, a
+    little-endian length and JSON without spaces.
+    """
     assert write(MAGIC, {"a": 1, "b": [2]}, b"xy", b"z") == b'BRX1\x0f\0\0\0{"a":1,"b":[2]}xyz'
 
 
@@ -94,7 +96,9 @@ def test_a_damaged_header_is_damage(value: bytes) -> None:
 
 
 def test_leases_take_22_bytes_and_26_with_a_ticket() -> None:
-    """Columns of leases are keys, moods, flags, what is left and tickets, and are decoded as the same leases."""
+    """Columns of leases are keys, moods, flags, what is left and
+    tickets, and are decoded as the same leases.
+    """
     value = b"".join(lease_columns(TWO))
     reader = ColumnReader(value, 0)
 
@@ -131,7 +135,9 @@ def test_keys_are_split() -> None:
     ],
 )
 def test_an_impossible_column_is_damage(take: Callable[[ColumnReader], object]) -> None:
-    """A column that is too short, of a negative length or with an undeclared mood is rejected; so are bytes left over."""
+    """A column that is too short, of a negative length or with an undeclared mood is rejected; so are bytes
+    left over.
+    """
     reader = ColumnReader(b"".join(lease_columns(TWO)), 0)
 
     with pytest.raises(ValueError, match=r"^$"):
@@ -153,7 +159,9 @@ def test_values_are_unpacked_as_they_were_packed(header: dict[str, object], valu
 
 
 def test_packed_values_have_stable_bytes() -> None:
-    """A packed value has the magic of shards, and the sizes at the end of the header: hibernated objects hold such values."""
+    """A packed value has the magic of shards, and the sizes at the end of the header: hibernated objects hold
+    such values.
+    """
     assert pack({"number": 1}, b"xy", b"") == b'BRK1\x1a\0\0\0{"number":1,"sizes":[2,0]}xy'
 
 

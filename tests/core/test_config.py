@@ -93,7 +93,9 @@ class Kettle:
 
 
 def test_a_setting_is_what_was_declared_with_its_field() -> None:
-    """Name, kind and default come from the field, the rest from its declaration; other fields are no settings."""
+    """Name, kind and default come from the field, the rest from its declaration; other fields are no
+    settings.
+    """
     assert list(settings_of(Kettle)) == ["cups", "whistles", "plug", "code", "address"]
     assert settings_of(Kettle)["cups"] == Setting(
         name="cups",
@@ -194,7 +196,9 @@ def test_a_number_outside_its_range_is_rejected(name: str, wrong: object) -> Non
     ],
 )
 def test_wrong_moods_are_rejected(moods: Any, message: str) -> None:
-    """Moods that are not a tuple of distinct names of a fixed form are a ConfigError that names the wrong one."""
+    """Moods that are not a tuple of distinct names of a fixed form are a ConfigError that names the wrong
+    one.
+    """
     with pytest.raises(ConfigError) as caught:
         RoomConfig(moods=moods)
 

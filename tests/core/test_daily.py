@@ -45,7 +45,9 @@ def presence(count: int, **facts: Any) -> Presence:
 
 
 def test_a_visitor_who_joins_twice_is_one() -> None:
-    """Connections, reports and legacy reports of one visitor are one distinct visitor, and a leave changes nothing."""
+    """Connections, reports and legacy reports of one visitor are one distinct visitor, and a leave changes
+    nothing.
+    """
     day = a_day()
     ann, bob = visitor(1), visitor(2)
     record(
@@ -102,7 +104,9 @@ def test_midnight_resets_the_day() -> None:
 
 
 def test_the_timeline_keeps_the_last_sample_of_five_minutes() -> None:
-    """The timeline has one sample per five minutes for at most a day; a count that was not observed is a gap."""
+    """The timeline has one sample per five minutes for at most a day; a
+    count that was not observed is a gap.
+    """
     day = a_day()
     day.add_presence(presence(1), wall_ms=NOON_MS)
     day.add_presence(presence(2), wall_ms=NOON_MS + SAMPLE_MS - 1)
@@ -164,7 +168,9 @@ def test_a_damaged_value_is_rejected(damage: dict[str, Any]) -> None:
 
 
 async def test_a_host_keeps_the_day_over_a_restart() -> None:
-    """A visitor who reported before a restart is among the distinct visitors after it; at midnight the stored day is deleted."""
+    """A visitor who reported before a restart is among the distinct visitors after it; at midnight the stored
+    day is deleted.
+    """
     store, clock = MemoryStore(clock=lambda: clock.ms), HandClock()
     for run in range(2):
         kept = KeptOpen(store)

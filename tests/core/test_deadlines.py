@@ -15,7 +15,9 @@ class Item:
 
 @given(st.integers(-(10**13), 10**13))
 def test_the_grid_never_comes_early(at_ms: int) -> None:
-    """A quantized instant is a multiple of the tick, not earlier than the given one, and less than a tick later."""
+    """A quantized instant is a multiple of the tick, not earlier than the given one, and less than a tick
+    later.
+    """
     assert quantize(at_ms) % TICK_MS == 0
     assert 0 <= quantize(at_ms) - at_ms < TICK_MS
 
@@ -27,7 +29,9 @@ moves = st.tuples(st.sampled_from(["put", "schedule_by", "remove"]), st.integers
 def test_an_item_comes_due_once_where_it_was_put_last(
     moved: list[tuple[str, int, int]], times_ms: list[int]
 ) -> None:
-    """Each item is popped once at its latest deadline, the earliest first, and not at all if it was removed."""
+    """Each item is popped once at its latest deadline, the earliest
+    first, and not at all if it was removed.
+    """
     queue: DeadlineQueue[Item] = DeadlineQueue()
     items = [Item() for _ in range(5)]
     expected: dict[int, int] = {}

@@ -28,7 +28,9 @@ def test_a_store_error_says_whether_to_try_again(temporary: bool) -> None:  # no
 
 
 def test_a_client_error_has_a_code_and_a_message() -> None:
-    """A ClientError has a code, a message, an HTTP status (400 by default) and the seconds until a retry, if any."""
+    """A ClientError has a code, a message, an HTTP status (400 by default) and the seconds until a retry, if
+    any.
+    """
     error = ClientError("bad_room", "no such name")
 
     assert (error.code, error.message, str(error)) == ("bad_room", "no such name", "no such name")

@@ -140,7 +140,9 @@ def test_a_gap_of_many_weeks_counts_once() -> None:
 
 
 def test_old_weeks_fade() -> None:
-    """The weight has a maximum, so an old count is halved after about six weeks of another, and nearly gone in a year."""
+    """The weight has a maximum, so an old count is halved after about six weeks of another, and nearly gone
+    in a year.
+    """
     history = History()
     for week in range(20):
         history.observe({"calm": 100}, wall_ms=MONDAY_MS + week * WEEK_MS)

@@ -13,7 +13,9 @@ rooms = st.text("abz09_-", min_size=1, max_size=64)
 
 
 def test_a_key_is_that_of_another_implementation() -> None:
-    """The key is BLAKE2b of the room, a zero byte and the id, keyed with the secret: stored keys stay good."""
+    """The key is BLAKE2b of the room, a zero byte and the id, keyed
+    with the secret: stored keys stay good.
+    """
     mac = hashlib.blake2b(key=SECRET, digest_size=16)
     mac.update(b"lobby")
     mac.update(b"\0")

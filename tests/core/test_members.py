@@ -21,7 +21,9 @@ def of(members: Members, visitor: object) -> Member:
 
 
 def test_sums_follow_every_change() -> None:
-    """Members and suspects by mood are right after a join, a change of mood, a disconnect, a return and a removal."""
+    """Members and suspects by mood are right after a join, a change of mood, a disconnect, a return and a
+    removal.
+    """
     members = Members(CONFIG)
     members.join("a", ANN, CALM, now_ms=0)
     members.join("b", BOB, None, now_ms=0)
@@ -84,7 +86,9 @@ def test_a_connection_that_is_the_lease_never_expires() -> None:
 
 
 def test_a_join_is_checked_before_anything_is_done() -> None:
-    """A connection joins once, a visitor has at most so many, and one whose lease is over counts as closed."""
+    """A connection joins once, a visitor has at most so many, and one
+    whose lease is over counts as closed.
+    """
     members = Members(CONFIG)
     members.join("a", ANN, None, now_ms=0)
     members.join("a2", ANN, None, now_ms=0)
@@ -111,7 +115,9 @@ def test_changes_are_counted() -> None:
 
 
 def test_members_of_a_snapshot_get_the_connections_that_stayed_open() -> None:
-    """After hibernation an admitted member has its connection again or is suspect; a restored one stays restored."""
+    """After hibernation an admitted member has its connection again or is suspect; a restored one stays
+    restored.
+    """
     members = Members(CONFIG)
     members.admit(ANN, CALM, 0, expires_at_ms=900)
     members.admit(BOB, GLAD, 0, expires_at_ms=900)

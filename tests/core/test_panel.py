@@ -145,7 +145,9 @@ def test_a_visitor_who_reports_after_expiry_was_no_ghost() -> None:
 
 
 def test_seats_above_theta_wait_until_the_lower_rate_is_out_of_use() -> None:
-    """Seats that a raised rate admits are kept, and counted only once the lower rate is not in use any more."""
+    """Seats that a raised rate admits are kept, and counted only once
+    the lower rate is not in use any more.
+    """
     panel, now_ms = settled(20_000)
     low_rate = panel.rate
     while panel.rate == low_rate:  # all seats expire, and after a while the rate rises
@@ -185,7 +187,7 @@ def test_a_panel_is_resumed_unchanged(reports: list[tuple[int, int, int, int | N
     assert other.estimate(now_ms) == panel.estimate(now_ms)
 
 
-# --- Prefixes -----------------------------------------------------------------------------------------------------
+# --- Prefixes ---------------------------------------------------------------------------------------------
 
 WITH_QUOTA = replace(CONFIG, prefix_seats_max=3)
 
@@ -245,7 +247,9 @@ def test_a_seat_that_moves_to_another_prefix_counts_against_its_quota() -> None:
 
 
 def test_seats_over_quota_are_bounded_and_leave_no_ghosts() -> None:
-    """Reports beyond panel_size seats over quota are rejected; seats over quota leave no ghosts and do not move the rate."""
+    """Reports beyond panel_size seats over quota are rejected; seats over quota leave no ghosts and do not
+    move the rate.
+    """
     panel = Panel(WITH_QUOTA, 2, now_ms=0)
 
     assert report_from(panel, b"one", range(1_000)) == 3 + WITH_QUOTA.panel_size
@@ -290,8 +294,8 @@ def test_seats_that_move_to_a_full_prefix_are_over_quota(
 ) -> None:
     """A seat that moves to a full prefix counts against the bound on seats over quota, from any prefix.
 
-    The bound was checked for new seats only. A hundred seats that moved to a full prefix with a hundred seats over quota
-    made two hundred over quota.
+    The bound was checked for new seats only. A hundred seats that moved to a full prefix with a hundred seats
+    over quota made two hundred over quota.
     """
     panel = Panel(replace(CONFIG, prefix_seats_max=10), 2, now_ms=0)
     for index, prefix in zip(range(100), cycle(prefixes)):
@@ -310,7 +314,9 @@ def test_seats_that_move_to_a_full_prefix_are_over_quota(
 
 
 def test_a_day_that_ends_gives_each_address_another_prefix_and_no_more_seats() -> None:
-    """The hashes of prefixes change once a day; the seats of one address move to the new hash within its quota."""
+    """The hashes of prefixes change once a day; the seats of one address move to the new hash within its
+    quota.
+    """
     panel = Panel(WITH_QUOTA, 2, now_ms=0)
     report_from(panel, b"today", range(200))
     assert (panel.seat_count, panel.over_quota_count) == (3, 100)
@@ -334,7 +340,9 @@ moves = st.tuples(
 def test_seats_over_quota_are_bounded_in_any_sequence(
     moves: list[tuple[str, int, bytes | None]], panel_size: int, share: int
 ) -> None:
-    """Reports, leaves, hibernation, restarts and transferred seats never make more than panel_size seats over quota."""
+    """Reports, leaves, hibernation, restarts and transferred seats never make more than panel_size seats over
+    quota.
+    """
     config = replace(CONFIG, panel_size=panel_size, prefix_seats_max=share)
     panel = Panel(config, 2, now_ms=0)
     other = Panel(config, 2, now_ms=0)

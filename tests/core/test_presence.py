@@ -141,7 +141,7 @@ def test_reading_a_label_twice_gives_the_same(low: int, width: int, shown: int |
     assert read_label(low + width // 3, low, low + width, shown=first[1]) == first
 
 
-# --- Small cells --------------------------------------------------------------------------------------------------
+# --- Small cells ------------------------------------------------------------------------------------------
 
 
 def merged(people: list[int], min_cell_size: int) -> list[int | None]:
@@ -172,7 +172,9 @@ def test_small_cells_are_merged(people: list[int], min_cell_size: int, published
 
 @given(st.lists(st.integers(0, 12), min_size=2, max_size=6), st.integers(1, 12))
 def test_no_small_cell_can_be_computed(people: list[int], min_cell_size: int) -> None:
-    """Every published cell is at least min_cell_size, and so is the sum of the suppressed ones, unless all are suppressed."""
+    """Every published cell is at least min_cell_size, and so is the sum of the suppressed ones, unless all
+    are suppressed.
+    """
     published = merged(people, min_cell_size)
     hidden = [cell for cell, public in zip(people, published, strict=True) if public is None]
 

@@ -85,7 +85,9 @@ def test_a_module_opens_prints_and_evaluates_nothing(module: str) -> None:
 
 
 def loaded_by(module: str) -> dict[str, str | None]:
-    """Import a module in a fresh interpreter without site-packages; return the loaded modules with their files."""
+    """Import a module in a fresh interpreter without site-packages; return the loaded modules with their
+    files.
+    """
     program = (
         "import sys, json\n"
         f"sys.path.insert(0, {str(SOURCE)!r})\n"
@@ -111,7 +113,8 @@ def loaded_by(module: str) -> dict[str, str | None]:
 @pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_importing_a_module_loads_nothing_that_reaches_outside(module: str) -> None:
-    """A fresh interpreter that imports a module of the core has loaded no I/O, chance, clock, logging or third party.
+    """A fresh interpreter that imports a module of the core has loaded no I/O, chance, clock, logging or
+    third party.
 
     Built-in ``time`` is part of every running interpreter, so that the core does not import it is said by the
     list of imports above.

@@ -33,7 +33,9 @@ def test_rounding_lowers_a_rate_by_at_most_a_percent(rate: float) -> None:
 
 
 def test_the_rate_is_1_while_the_crowd_is_small() -> None:
-    """The rate stays at 1 up to four standard deviations above panel_size, and falls at once with one seat more."""
+    """The rate stays at 1 up to four standard deviations above panel_size, and falls at once with one seat
+    more.
+    """
     rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
 
     assert not rate.adjust(480, 0.0, 0)
@@ -62,7 +64,9 @@ def test_the_rate_rises_only_when_the_last_change_has_settled() -> None:
 
 
 def test_the_rate_stays_while_chance_explains_the_seats() -> None:
-    """Seats within four standard deviations of panel_size do not move the rate: a published rate is cached."""
+    """Seats within four standard deviations of panel_size do not move
+    the rate: a published rate is cached.
+    """
     rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
     rate.adjust(4_000, 0.0, 0)
 
@@ -100,7 +104,9 @@ changes = st.lists(st.tuples(st.integers(0, 1_500), st.integers(0, 2_000)), max_
 def test_theta_is_the_lowest_rate_of_the_last_propagation_time(
     moves: list[tuple[int, int]], later_ms: int
 ) -> None:
-    """Theta is the least of all rates that were in force at some instant of the last rate_propagation_ms, and of the current."""
+    """Theta is the least of all rates that were in force at some instant of the last rate_propagation_ms, and
+    of the current.
+    """
     rate = Rate(100, RATE_PROPAGATION_MS, now_ms=0)
     in_force = [(0, 1.0)]  # since when, which
     now_ms = 0

@@ -48,7 +48,9 @@ def bucket_of(host: App) -> TokenBucket:
 def test_the_budget_follows_the_panel_size(
     settings: dict[str, int], burst: int, per_s: int, retry_after_s: int
 ) -> None:
-    """A bucket has a burst of two panels, then so many tokens a second, and its error has whole seconds to wait."""
+    """A bucket has a burst of two panels, then so many tokens a second, and its error has whole seconds to
+    wait.
+    """
     bucket = TokenBucket(RoomConfig(**settings), now_ms=0)  # type: ignore[arg-type]
     assert bucket.retry_after_s == retry_after_s
     assert spent(bucket, 0) == burst
@@ -76,7 +78,9 @@ def a_visitor(number: int, *, below: float) -> str:
 
 
 async def test_reports_over_the_budget_are_shed_and_leaves_are_not() -> None:
-    """A report over the limit is answered 429 with whole seconds to wait, and leaves no seat; a leave is always accepted, and so are the reports of the next second's tokens."""
+    """A report over the limit is answered 429 with whole seconds to wait, and leaves no seat; a leave is
+    always accepted, and so are the reports of the next second's tokens.
+    """
     clock = HandClock()
     heartbeat, leave = "/v1/rooms/lobby/heartbeat", "/v1/rooms/lobby/leave"
     async with host_inside(clock=clock, panel_size=100, reports_per_s=5) as host, client_of(host) as client:
@@ -102,7 +106,9 @@ async def test_reports_over_the_budget_are_shed_and_leaves_are_not() -> None:
 
 
 async def test_a_report_outside_the_sample_takes_no_token() -> None:
-    """With an empty bucket a report outside the sample is answered with the rate, so that its client stops reporting."""
+    """With an empty bucket a report outside the sample is answered with the rate, so that its client stops
+    reporting.
+    """
     clock = HandClock()
     async with (
         host_inside(clock=clock, panel_size=10, reports_per_s=1) as host,

@@ -31,7 +31,7 @@ from core.ledger import CONFIG, EXPIRY_FORGOTTEN_MS, SAVE_AT_MS, a_room, here
 from core.playing import ANN, BOB, CAT, Broadcasted, Sent, Step, visitor
 from core.playing import LedgerRoom as Room
 
-# --- Joins, leaves and moods --------------------------------------------------------------------------------------
+# --- Joins, leaves and moods -------------------------------------------------------------------------------
 
 
 def test_the_first_join_is_broadcast_at_once() -> None:
@@ -156,7 +156,7 @@ def test_as_of_never_lies_before_the_last_step() -> None:
     assert room.presence(now_ms=1_000) == here(2_000, 1)
 
 
-# --- Broadcasts ---------------------------------------------------------------------------------------------------
+# --- Broadcasts -------------------------------------------------------------------------------------------
 
 
 def test_changes_are_broadcast_together() -> None:
@@ -255,7 +255,7 @@ def test_the_clock_may_step_back() -> None:
     )
 
 
-# --- Leases -------------------------------------------------------------------------------------------------------
+# --- Leases -----------------------------------------------------------------------------------------------
 
 
 def test_a_lease_without_heartbeat_closes_every_tab() -> None:
@@ -351,7 +351,7 @@ def test_no_grace_means_gone_at_the_next_tick() -> None:
         )
 
 
-# --- Visitors without a connection --------------------------------------------------------------------------------
+# --- Visitors without a connection ------------------------------------------------------------------------
 
 
 def test_a_visitor_who_stops_reporting_expires() -> None:
@@ -456,7 +456,7 @@ def test_a_leave_over_http_counts_at_once_unless_a_connection_is_open() -> None:
     assert room.step(PanelLeft(CAT), now_ms=14_000).effects == (Broadcasted(here(14_000, 0)),)
 
 
-# --- Unknown ------------------------------------------------------------------------------------------------------
+# --- Unknown ----------------------------------------------------------------------------------------------
 
 
 def test_a_room_without_memory_is_unknown_for_one_lease() -> None:
@@ -481,7 +481,7 @@ def test_an_unknown_room_without_joins_is_empty_after_a_lease() -> None:
     )
 
 
-# --- Saving -------------------------------------------------------------------------------------------------------
+# --- Saving -----------------------------------------------------------------------------------------------
 
 
 def test_a_room_is_saved_while_something_happens_and_not_otherwise() -> None:
@@ -517,7 +517,7 @@ def test_every_change_of_a_lease_or_mood_is_saved(event: Event) -> None:
     assert SaveSnapshot() in room.step(event, now_ms=20_000).effects
 
 
-# --- Rejected events ----------------------------------------------------------------------------------------------
+# --- Rejected events --------------------------------------------------------------------------------------
 
 
 def state_of(room: Room) -> tuple[object, ...]:
@@ -553,7 +553,9 @@ def state_of(room: Room) -> tuple[object, ...]:
     ],
 )
 def test_an_impossible_event_is_rejected_and_changes_nothing(event: Event) -> None:
-    """A second join of a connection, an undeclared mood or a malformed key is a HostError; no state changes, nor the time."""
+    """A second join of a connection, an undeclared mood or a malformed key is a HostError; no state changes,
+    nor the time.
+    """
     room = a_room()
     room.step(Joined("tab", ANN, "release"), now_ms=0)
     before = state_of(room)
@@ -614,7 +616,7 @@ def test_a_value_that_is_no_event_raises() -> None:
         a_room().step(cast("Any", "joined"), now_ms=0)
 
 
-# --- What it costs, counted and not timed -------------------------------------------------------------------------
+# --- What it costs, counted and not timed -----------------------------------------------------------------
 
 
 class CountingQueue(DeadlineQueue[Any]):

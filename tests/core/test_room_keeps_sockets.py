@@ -82,7 +82,9 @@ def a_host(*, hibernates: bool = False, **changes: Any) -> EdgeHost:
 
 
 def test_an_open_connection_needs_no_heartbeat() -> None:
-    """A visitor with an open connection is counted without a heartbeat for a day, and the room wants no timer."""
+    """A visitor with an open connection is counted without a heartbeat for a day, and the room wants no
+    timer.
+    """
     host = a_host()
     host.step(Joined(1, ANN))
     host.wait_until(START_MS + 5_000)
@@ -149,7 +151,9 @@ def test_events_of_connections_alone_are_not_written() -> None:
 
 @given(starts, traces(events | legacy, clock_steps_back=False))
 def test_a_room_rebuilt_from_attachments_and_the_rest_acts_the_same(start: Start, trace: Trace) -> None:
-    """A room rebuilt after every step from attachments and the rest has the same effects as one that was not."""
+    """A room rebuilt after every step from attachments and the rest has
+    the same effects as one that was not.
+    """
     assume(not start.unknown)
     trace = name_afresh(trace)
     awake = play(EdgeHost(start.config), trace)

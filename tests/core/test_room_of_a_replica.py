@@ -29,7 +29,9 @@ def test_a_room_removes_a_visitor_who_is_claimed_elsewhere() -> None:
 
 
 def test_seats_are_transferred() -> None:
-    """A successor counts transferred seats once, for what is left of their leases, except for visitors whom it counts already."""
+    """A successor counts transferred seats once, for what is left of their leases, except for visitors whom
+    it counts already.
+    """
     old, successor = a_room(), a_room()
     for name, mood in (("ann", "calm"), ("bob", "glad"), ("cat", "glad")):
         old.step(PanelReported(visitor(name), 0.5, mood), now_ms=0)

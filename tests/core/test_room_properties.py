@@ -202,9 +202,12 @@ def test_a_presence_is_consistent(start: Start, trace: Trace) -> None:
             assert presence.label != "unknown"
 
 
-# No clock steps back here: a room whose timer has just fired remembers a later time than one that was resumed.
+# No clock steps back here: a room whose timer has just fired remembers a later time than one that was
+# resumed.
 def restarts_with_legacy(trace: Trace) -> bool:
-    """Return whether a trace has both; a needless timer dates the snapshot, and with it the time without legacy reports."""
+    """Return whether a trace has both; a needless timer dates the snapshot, and with it the time without
+    legacy reports.
+    """
     kinds = {type(happening) for _, happening in trace}
     return {Restart, LegacyReported} <= kinds
 
@@ -215,7 +218,9 @@ def restarts_with_legacy(trace: Trace) -> bool:
     st.sets(st.integers(0, 40)),
 )
 def test_hibernation_is_invisible(start: Start, trace: Trace, hibernates: set[int]) -> None:
-    """A room hibernated and resumed at any points has the same effects at the same times as one that never slept."""
+    """A room hibernated and resumed at any points has the same effects at the same times as one that never
+    slept.
+    """
     assume(not restarts_with_legacy(trace))
     awake = play(start.host(), trace)
 
@@ -280,7 +285,9 @@ bursts = st.lists(st.lists(few_events, max_size=8), min_size=1, max_size=5)
 @given(starts | hibernating_starts, bursts)
 @settings(max_examples=3 * settings().max_examples)
 def test_clients_have_the_current_presence_in_the_end(start: Start, bursts: list[list[Event]]) -> None:
-    """Once nothing changed for the time between two broadcasts, every open connection has the current presence."""
+    """Once nothing changed for the time between two broadcasts, every open connection has the current
+    presence.
+    """
     host = start.host()
     for burst in bursts:
         for event in burst:
@@ -438,7 +445,9 @@ def test_a_restart_keeps_exactly_the_living(start: Start, trace: Trace, down_ms:
 
 @given(starts, traces(clock_steps_back=False))
 def test_a_crash_loses_at_most_snapshot_ms(start: Start, trace: Trace) -> None:
-    """A visitor who has been in one mood for longer than snapshot_ms is in the last snapshot, in that mood."""
+    """A visitor who has been in one mood for longer than snapshot_ms is
+    in the last snapshot, in that mood.
+    """
     host = start.host()
     since_ms: dict[tuple[Member | Seat, int], int] = {}
     for pause_ms, event in trace:

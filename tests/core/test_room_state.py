@@ -23,7 +23,7 @@ from core.ledger import CONFIG, SAVE_AT_MS, a_room, here, restart
 from core.playing import ANN, BOB, CAT, Broadcasted, Step, said, visitor
 from core.playing import LedgerRoom as Room
 
-# --- A restart ----------------------------------------------------------------------------------------------------
+# --- A restart ---------------------------------------------------------------------------------------------
 
 
 CATS = {"gratitude": 1}
@@ -60,7 +60,9 @@ def test_a_restart_is_not_an_exodus() -> None:
 
 
 def test_a_restored_room_is_counted_again_after_one_lease() -> None:
-    """Without a join or report, restored members expire within lease_ms and restored seats within heartbeat_lease_ms."""
+    """Without a join or report, restored members expire within lease_ms and restored seats within
+    heartbeat_lease_ms.
+    """
     room = restart(a_full_room(), now_ms=8_000)
 
     assert room.step(TimerFired(), now_ms=60_000).effects == (
@@ -164,7 +166,9 @@ def test_a_restore_before_its_snapshot_takes_no_time_off_leases() -> None:
 
 
 def test_a_restored_lease_is_no_longer_than_leases_are_now() -> None:
-    """A restored lease is cut to the length that leases have now, after a change of config or a damaged snapshot."""
+    """A restored lease is cut to the length that leases have now, after a change of config or a damaged
+    snapshot.
+    """
     room = a_room(replace(CONFIG, lease_ms=86_400_000))
     room.step(Joined("tab", ANN), now_ms=0)
     room.step(PanelReported(BOB, 0.5), now_ms=0)
@@ -194,7 +198,7 @@ def test_the_label_lasts_over_a_restart() -> None:
     assert room.presence(now_ms=1_000).label == "about 40"  # 0 to 41: in steps of 20
 
 
-# --- Hibernation --------------------------------------------------------------------------------------------------
+# --- Hibernation ------------------------------------------------------------------------------------------
 
 
 def test_a_connection_lost_in_hibernation_makes_its_visitor_suspect() -> None:
@@ -264,7 +268,9 @@ def test_several_tabs_hibernate_as_one_visitor() -> None:
 
 
 def test_the_hibernation_version_of_suspects_has_constant_size() -> None:
-    """The hibernation version changes when a visitor becomes suspect, reconnects or expires, and does not grow with the suspects."""
+    """The hibernation version changes when a visitor becomes suspect, reconnects or expires, and does not
+    grow with the suspects.
+    """
     config = RoomConfig(push_ms=1_000, lease_ms=60_000, grace_ms=10_000, snapshot_ms=1_000_000)
     room = Room("lobby", config, now_ms=0, connection_is_lease=True)
     keys = [VisitorKey(number.to_bytes(16)) for number in range(100)]
@@ -293,7 +299,9 @@ def test_the_hibernation_version_of_suspects_has_constant_size() -> None:
 
 
 def test_a_broadcast_among_peers_does_not_change_the_hibernation_version() -> None:
-    """A broadcast does not change the hibernation version of a room among peers: the host keeps it with their state."""
+    """A broadcast does not change the hibernation version of a room among peers: the host keeps it with their
+    state.
+    """
     room = a_room()
     room.step(PanelReported(ANN, 0.5), now_ms=0)
     alone = room.hibernation_version

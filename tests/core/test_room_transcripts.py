@@ -1,13 +1,14 @@
 """Transcripts: prose, commands, ``----``, and the effects of the room.
 
-``REWRITE_TRANSCRIPTS=1 pytest tests/core/test_room_transcripts.py`` writes the effects again. Commit the difference
-only if every line of it can be explained.
+``REWRITE_TRANSCRIPTS=1 pytest tests/core/test_room_transcripts.py`` writes the effects again. Commit the
+difference only if every line of it can be explained.
 
-A line of a scenario is a time and a command: ``join SOCKET VISITOR [MOOD]``, ``observe SOCKET``, ``mood SOCKET
-MOOD``, ``leave SOCKET``, ``break SOCKET``, ``mute SOCKET`` (it stays open, and nothing comes through), ``hear
-SOCKET`` (it comes through again), ``report VISITOR [MOOD]``, ``withdraw VISITOR``, ``wait``, ``open`` (a server starts,
-from the saved snapshot if there is one), ``stop`` (gracefully), ``crash``, ``forget`` (the saved snapshot); and, without
-a time, ``set snapshot_ms VALUE``. All sockets that are not muted send a heartbeat three times a lease.
+A line of a scenario is a time and a command: ``join SOCKET VISITOR [MOOD]``, ``observe SOCKET``, ``mood
+SOCKET MOOD``, ``leave SOCKET``, ``break SOCKET``, ``mute SOCKET`` (it stays open, and nothing comes through),
+``hear SOCKET`` (it comes through again), ``report VISITOR [MOOD]``, ``withdraw VISITOR``, ``wait``, ``open``
+(a server starts, from the saved snapshot if there is one), ``stop`` (gracefully), ``crash``, ``forget`` (the
+saved snapshot); and, without a time, ``set snapshot_ms VALUE``. All sockets that are not muted send a
+heartbeat three times a lease.
 """
 
 import os

@@ -209,7 +209,9 @@ def test_a_visitor_takes_few_bytes(size: int, event: Callable[[int, VisitorKey],
 
 
 def test_leases_are_counted_from_the_snapshot() -> None:
-    """A snapshot counts the leases that live at a later time, without a restore; an earlier time counts as its own."""
+    """A snapshot counts the leases that live at a later time, without a restore; an earlier time counts as
+    its own.
+    """
     snapshot = a_room().snapshot()
 
     assert snapshot.count == 3

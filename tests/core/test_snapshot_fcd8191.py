@@ -119,7 +119,9 @@ def in_words(effect: Effect) -> str:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_snapshot_holds_what_was_written_and_is_written_the_same(name: str) -> None:
-    """Every lease, seat, session, repeat and rate is decoded, and encoding them again gives the same bytes."""
+    """Every lease, seat, session, repeat and rate is decoded, and
+    encoding them again gives the same bytes.
+    """
     snapshot = decode_snapshot(stored(name))
     seats = snapshot.panel.seats
     assert read(f"room/{name}.json")["holds"] == {

@@ -33,7 +33,9 @@ def test_suspects_are_counted_and_only_the_lower_end_is_without_them() -> None:
 
 
 def test_replicas_add_up_as_one_with_all_their_visitors() -> None:
-    """The counts of two replicas with half of the connections and seats each are those of one with all of them."""
+    """The counts of two replicas with half of the connections and seats each are those of one with all of
+    them.
+    """
     one = a_summary((4, 3, 2), (1, 0, 1), panel=seats(30, 10, 4, theta=0.5))
     other = a_summary((1, 0, 5), (0, 0, 2), panel=seats(10, 20, 6, theta=0.5))
     both = a_summary((5, 3, 7), (1, 0, 3), panel=seats(40, 30, 10, theta=0.5))
@@ -59,7 +61,9 @@ def test_seats_are_weighed_by_the_rate_under_which_they_were_drawn() -> None:
 
 
 def test_a_suspect_replica_makes_all_of_its_visitors_suspect() -> None:
-    """The visitors of a suspect replica are in the count and not in the lower end, and the method is stale."""
+    """The visitors of a suspect replica are in the count and not in the
+    lower end, and the method is stale.
+    """
     own, other = a_summary((3, 0, 0)), a_summary((0, 5, 0), panel=seats(0, 2, 0))
     before, after = combine([own, other], CONFIG), combine([own, as_suspect(other)], CONFIG)
     assert (before.count, before.low, before.method) == (10, 10, "counted")
@@ -82,7 +86,9 @@ def test_an_unknown_replica_makes_the_whole_unknown() -> None:
 
 
 def test_unread_claims_widen_the_interval_but_never_below_our_own() -> None:
-    """Visitors who may be counted twice lower the lower end, not below our own; new ones at a suspect peer raise the upper end only."""
+    """Visitors who may be counted twice lower the lower end, not below our own; new ones at a suspect peer
+    raise the upper end only.
+    """
     summaries = [a_summary((5, 0, 0), (1, 0, 0)), a_summary((3, 0, 0))]
     found = combine(summaries, CONFIG, moving=2, unseen_joins=4)
     assert (found.count, found.low, found.high) == (8, 5, 12)
@@ -114,7 +120,9 @@ def test_small_moods_are_merged() -> None:
 
 
 def test_summaries_of_peers_give_the_same_counts_when_added_up() -> None:
-    """The summaries of peers give the same counts added up or one by one; one is left for each rate of their panels."""
+    """The summaries of peers give the same counts added up or one by one; one is left for each rate of their
+    panels.
+    """
     own = a_summary((1, 0, 1), panel=seats(6, 2, 0, theta=0.5))
     peers = [
         a_summary((4, 3, 2), (1, 0, 1), panel=seats(30, 10, 4, theta=0.5), arrivals_per_s=0.5),

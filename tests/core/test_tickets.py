@@ -8,7 +8,9 @@ from breathing_room.core.tickets import TICKETS, ticket
 
 
 def by_hand(text: bytes) -> float:
-    """Mix with the finalizer of MurmurHash3, implemented a second time with multiplications modulo 2^32 only."""
+    """Mix with the finalizer of MurmurHash3, implemented a second time
+    with multiplications modulo 2^32 only.
+    """
     state = 2654435769
     for byte in text:
         state ^= byte

@@ -62,7 +62,7 @@ def rejection(call: Any, *args: Any) -> ClientError:
     return caught.value
 
 
-# --- Messages of clients ------------------------------------------------------------------------------------------
+# --- Messages of clients ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,9 @@ def test_text_is_utf_8(body: bytes) -> None:
     ],
 )
 def test_a_report_is_decoded(body: dict[str, Any], report: Report) -> None:
-    """A report has the visitor, and may have the mood and the epoch in which the visit began: this or the last."""
+    """A report has the visitor, and may have the mood and the epoch in which the visit began: this or the
+    last.
+    """
     assert decode_report(json.dumps(body).encode(), MOODS, epoch=7) == report
 
 
@@ -291,7 +293,7 @@ def test_an_error_never_repeats_what_was_sent(marker: str) -> None:
     assert "§" not in rejection(check_room, marker).message
 
 
-# --- Names --------------------------------------------------------------------------------------------------------
+# --- Names ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a", "0", "lobby", "a-b_c", "a" * 64, "7-", "a__"])
@@ -330,7 +332,7 @@ def test_names_alone_are_checked_too() -> None:
     )
 
 
-# --- Messages of the server ---------------------------------------------------------------------------------------
+# --- Messages of the server -------------------------------------------------------------------------------
 
 whole = st.integers(0, 2**53)
 presences = st.builds(
@@ -452,11 +454,13 @@ def test_a_config_says_what_the_protocol_lists() -> None:
     }
 
 
-# --- Close codes --------------------------------------------------------------------------------------------------
+# --- Close codes ------------------------------------------------------------------------------------------
 
 
 def close_table(*, ours: bool = False) -> dict[int, bool]:
-    """Read the protocol's table of close codes: whether to reconnect after each that it lists alone (and we send)."""
+    """Read the protocol's table of close codes: whether to reconnect after each that it lists alone (and we
+    send).
+    """
     section = PROTOCOL.split("### Close codes")[1].split("\n## ")[0]
     rows = re.findall(r"^\| ([\d, \u2013]+) \| (.*) \| (.*) \|$", section, re.MULTILINE)
     alone = {
@@ -471,7 +475,9 @@ def close_table(*, ours: bool = False) -> dict[int, bool]:
 
 
 def test_a_client_comes_back_as_the_protocol_says() -> None:
-    """A client reconnects after the codes and ranges for which the table says so, and after no others of them."""
+    """A client reconnects after the codes and ranges for which the table says so, and after no others of
+    them.
+    """
     for code, back in close_table().items():
         assert may_come_back(code) is back, code
     assert all(map(may_come_back, range(4_000, 4_500)))

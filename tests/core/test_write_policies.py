@@ -132,7 +132,9 @@ async def read_back(store: Store, policy: WritePolicy, now_ms: int) -> dict[Visi
 
 
 def check_loss(run: Run, rebuilt: dict[VisitorKey, Record]) -> None:
-    """Check that every seat is as it was at some instant of the last ``loss_ms``, and no older than ``heartbeat_lag_ms``."""
+    """Check that every seat is as it was at some instant of the last ``loss_ms``, and no older than
+    ``heartbeat_lag_ms``.
+    """
     policy, truth, now_ms = run.policy, run.truth, run.now_ms
     surely = sum(at_ms < now_ms - policy.loss_ms for at_ms, _ in truth.reports[: run.acknowledged])
     if policy.loss_ms == 0:
@@ -267,7 +269,8 @@ def test_a_crash_beside_redis_loses_what_is_documented(name: str, redis: RedisPr
         address = f"{redis.url}?prefix={name}-{next(prefixes)}"
 
         async def open_store(_clock: Clock) -> Store:
-            # Its keys expire by its own clock, so none does within a test: expired seats are recognized by their time.
+            # Its keys expire by its own clock, so none does within a test: expired seats are recognized by
+            # their time.
             return await RedisStore.open(address)
 
         asyncio.run(two_runs(name, traces, crashes, open_store, lasts=True))
@@ -275,7 +278,7 @@ def test_a_crash_beside_redis_loses_what_is_documented(name: str, redis: RedisPr
     check()
 
 
-# --- How much is written ------------------------------------------------------------------------------------------
+# --- How much is written ----------------------------------------------------------------------------------
 
 
 def writes_of(policy: WritePolicy, traffic: Traffic, hours: int, seed: int) -> tuple[int, int]:
@@ -321,7 +324,9 @@ def writes_of(policy: WritePolicy, traffic: Traffic, hours: int, seed: int) -> t
 )
 @pytest.mark.parametrize("heartbeat_ms", [30_000, 300_000])
 def test_the_writes_are_those_of_the_formula(name: str, least: float, heartbeat_ms: int) -> None:
-    """The writes of a policy for 40 seats are within 3 % of ``writes_per_day``, or below where it is a bound."""
+    """The writes of a policy for 40 seats are within 3 % of
+    ``writes_per_day``, or below where it is a bound.
+    """
     traffic = Traffic(seats=40, visit_ms=900_000, heartbeat_ms=heartbeat_ms)
     hours = 6
     policy = POLICIES[name]("p/", lease_ms=max(heartbeat_ms + 90_000, 150_000))
@@ -337,7 +342,9 @@ def test_the_writes_are_those_of_the_formula(name: str, least: float, heartbeat_
 
 
 def test_writes_do_not_grow_with_the_crowd() -> None:
-    """Batches and snapshots have an upper bound on writes; the other policies are linear in the seats, which the rate bounds."""
+    """Batches and snapshots have an upper bound on writes; the other policies are linear in the seats, which
+    the rate bounds.
+    """
     small, large = (
         Traffic(seats=seats, visit_ms=900_000, heartbeat_ms=300_000) for seats in (400, 1_000_000)
     )

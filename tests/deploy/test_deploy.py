@@ -31,7 +31,7 @@ DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 
 
-# --- Containers -------------------------------------------------------------------------------------------------------
+# --- Containers -------------------------------------------------------------------------------------------
 
 
 def test_the_compose_file_is_one() -> None:
@@ -69,7 +69,7 @@ def test_the_image_is_made_of_what_is_there() -> None:
     assert CliRunner().invoke(main, [*command[1:], "--help"]).exit_code == 0
 
 
-# --- systemd ----------------------------------------------------------------------------------------------------------
+# --- systemd ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=[unit.name for unit in UNITS])
@@ -104,7 +104,7 @@ def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
     assert (done.returncode, complaints) == (0, []), done.stderr
 
 
-# --- nginx ------------------------------------------------------------------------------------------------------------
+# --- nginx ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -184,7 +184,9 @@ async def hears_of(person: websockets.ClientConnection, count: int) -> None:
 
 
 async def test_one_room_behind_nginx(nginx: str, two: tuple[ServerProcess, ServerProcess]) -> None:
-    """Sockets are spread over both servers and get the count of both; when one drains, its visitors and all reads go to the other."""
+    """Sockets are spread over both servers and get the count of both; when one drains, its visitors and all
+    reads go to the other.
+    """
     async with contextlib.AsyncExitStack() as stack:
 
         async def enter(visitor: str) -> websockets.ClientConnection:

@@ -1,7 +1,8 @@
 """The image: the steps of its Dockerfile, run without an engine.
 
-No container is built here. The Dockerfile is read as an engine reads it, and what it starts is started: the command and the health
-check, with the image's environment and no other, with the folders of the image in a folder of the test.
+No container is built here. The Dockerfile is read as an engine reads it, and what it starts is started: the
+command and the health check, with the image's environment and no other, with the folders of the image in a
+folder of the test.
 """
 
 import contextlib
@@ -182,7 +183,9 @@ def container(tmp_path: Path) -> Iterator[Container]:
 
 
 def test_a_published_port_reaches_the_server(container: Container) -> None:
-    """U7: the image's command listens on every address of the container, at the port that the image exposes."""
+    """U7: the image's command listens on every address of the
+    container, at the port that the image exposes.
+    """
     container.start()
     container.until_up()
     # Another loopback address reaches only a server that listens on all.
@@ -194,7 +197,9 @@ def test_a_published_port_reaches_the_server(container: Container) -> None:
 
 
 def test_the_data_is_in_the_volume_and_nothing_else_is_written(container: Container) -> None:
-    """U7: the server writes only to the volume, which its user owns; a new container restores the visitors of the old one."""
+    """U7: the server writes only to the volume, which its user owns; a new container restores the visitors of
+    the old one.
+    """
     (volume,) = IMAGE.volumes
     container.start()
     container.until_healthy()
@@ -224,7 +229,9 @@ def test_the_data_is_in_the_volume_and_nothing_else_is_written(container: Contai
 
 
 def test_the_health_check_says_whether_people_can_come(container: Container) -> None:
-    """U7: the health check fails before the server is up, succeeds while it is, with any proxy set, and fails when it is down or hangs."""
+    """U7: the health check fails before the server is up, succeeds while it is, with any proxy set, and fails
+    when it is down or hangs.
+    """
     assert container.check() == 1
     container.start()
     container.until_healthy()
@@ -237,7 +244,9 @@ def test_the_health_check_says_whether_people_can_come(container: Container) -> 
 
 
 def test_the_server_is_a_user_of_its_own() -> None:
-    """U7: the image runs as a user that it creates, with a fixed id, who owns the volume before it is declared."""
+    """U7: the image runs as a user that it creates, with a fixed id, who owns the volume before it is
+    declared.
+    """
     assert IMAGE.user not in {"root", "0"}
     (script,) = IMAGE.run
     steps = [shlex.split(step) for step in script.split("&&")]
@@ -288,7 +297,9 @@ def test_the_context_is_what_is_copied() -> None:
 
 
 def test_the_compose_file_of_one_server() -> None:
-    """U7: the compose file of one server conforms to the specification, and has the image's port and volume."""
+    """U7: the compose file of one server conforms to the specification,
+    and has the image's port and volume.
+    """
     compose = PyCompose.from_yaml((DEPLOY / "compose.one.yaml").read_text(encoding="utf-8"))
     compose.validate()
     (service,) = compose.to_dict()["services"].values()

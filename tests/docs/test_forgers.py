@@ -37,7 +37,9 @@ def forged_seats(people: int) -> int:
 
 @pytest.mark.parametrize("people", [100, 1_000, 10_000, 100_000, 1_000_000])
 def test_table_is_computed(people: int) -> None:
-    """Seats, reports, addresses and the most that one address adds follow from panel size, quota and heartbeat_ms."""
+    """Seats, reports, addresses and the most that one address adds follow from panel size, quota and
+    heartbeat_ms.
+    """
     seats = forged_seats(people)
     figures = [
         people,
@@ -100,7 +102,9 @@ def settle(room: Room, reports: Callable[[float], Iterable[PanelReported]], now_
 
 @pytest.mark.parametrize("people", [1_000, 10_000])
 def test_room_believes_as_many_fakes_as_the_formula_says(people: int) -> None:
-    """Forged seats with the lowest tickets, from enough addresses, move a real room's count by the formula."""
+    """Forged seats with the lowest tickets, from enough addresses, move
+    a real room's count by the formula.
+    """
     chance = Random(1)
     honest = [(a_key(number), chance.random()) for number in range(people)]
     forged = [
@@ -125,7 +129,9 @@ def test_room_believes_as_many_fakes_as_the_formula_says(people: int) -> None:
 
 
 def test_one_session_is_a_thousand_people() -> None:
-    """One session of the planning document's kind that repeats its mood once a second is 1,000 people in three minutes."""
+    """One session of the planning document's kind that repeats its mood once a second is 1,000 people in
+    three minutes.
+    """
     room = Room("lobby", CONFIG, now_ms=START_MS)
     # Half a heartbeat more: a session has no draw in its first one (core/estimate/legacy_sampling.py).
     for second in range(196):

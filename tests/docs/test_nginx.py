@@ -25,7 +25,9 @@ def get(url: str) -> tuple[dict[str, object], str]:
 
 
 async def test_sockets_pass_and_reads_are_cached(nginx: Nginx) -> None:
-    """Through nginx a socket joins and gets the presence, and the second read of the presence is answered by the cache."""
+    """Through nginx a socket joins and gets the presence, and the second read of the presence is answered by
+    the cache.
+    """
     async with websockets.connect(f"ws://127.0.0.1:{nginx.port}/v1/rooms/lobby/socket") as person:
         await person.send(json.dumps({"type": "join", "visitor": "a" * 22, "mood": "release"}))
         heard = json.loads(await person.recv())

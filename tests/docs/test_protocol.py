@@ -211,8 +211,8 @@ def raised_codes(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 def test_codes_that_are_to_come_are_named_and_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The page names every error code that is not yet served with its status, and marks exactly the close codes that
-    are not; none of them is served already.
+    The page names every error code that is not yet served with its status, and marks exactly the close codes
+    that are not; none of them is served already.
     """
     flat = " ".join(PAGE.split())
     for code, (status, _) in ERRORS_TO_COME.items():
@@ -225,7 +225,8 @@ def test_codes_that_are_to_come_are_named_and_not_served(monkeypatch: pytest.Mon
 
 def test_every_name_is_one_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Each name in code letters on the page is a setting, a key or a word of the wire, an error code or a check of hosts.
+    Each name in code letters on the page is a setting, a key or a word of the wire, an error code or a check
+    of hosts.
     """
     keys = {field.name for shape in V1 for field in shape.fields}
     words = {word for shape in V1 for field in shape.fields for word in field.schema.get("enum", ())}

@@ -97,7 +97,9 @@ def site(html: str) -> Iterator[str]:
 
 
 async def shows_the_others(html: str, place: str) -> None:
-    """Check that a page with this HTML shows no count, then that the reader is alone, then the number of others."""
+    """Check that a page with this HTML shows no count, then that the reader is alone, then the number of
+    others.
+    """
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=FLAGS)
         with site(html) as url:
@@ -125,14 +127,18 @@ async def shows_the_others(html: str, place: str) -> None:
 
 
 async def test_the_line_of_html(server: ServerProcess) -> None:
-    """U3: a page of another site with the one line shows the number of others, and no text until it is known."""
+    """U3: a page of another site with the one line shows the number of
+    others, and no text until it is known.
+    """
     html = snippet("html", server)
     assert html.count("\n") == 2
     await shows_the_others(html, "breathing-room")
 
 
 async def test_the_web_snippet(server: ServerProcess) -> None:
-    """U3: a page of another site with the lines of script shows the number of others, and no text until it is known."""
+    """U3: a page of another site with the lines of script shows the number of others, and no text until it is
+    known.
+    """
     await shows_the_others(snippet("html", server, containing="import"), "p")
 
 
@@ -142,7 +148,7 @@ def test_the_answer_that_is_shown(server: ServerProcess) -> None:
     assert list(shown) == list(httpx.get(f"{server.url}/v1/rooms/lobby").json())
 
 
-# --- Commands -----------------------------------------------------------------------------------------------------
+# --- Commands ---------------------------------------------------------------------------------------------
 
 
 def run_to_the_end(wheel: Wheel, words: Sequence[str], folder: Path) -> None:
@@ -271,14 +277,18 @@ def how_to_run(command: str) -> Callable[[Wheel, Sequence[str], Path], None] | N
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in NOT_RUN])
 def test_a_command_runs(command: str, wheel: Wheel, tmp_path: Path) -> None:
-    """Each command of the README does what it is for, in an environment that has the wheel and nothing of ours else."""
+    """Each command of the README does what it is for, in an environment that has the wheel and nothing of
+    ours else.
+    """
     how = how_to_run(command)
     assert how, f"no test knows how to run {command!r}: add it to HOW, or with a reason to NOT_RUN"
     how(wheel, shlex.split(command)[1:], tmp_path)
 
 
 def test_every_block_is_run_or_has_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    """A block in another language, a further snippet, and a command that is neither run nor listed are found; reasons are printed."""
+    """A block in another language, a further snippet, and a command that is neither run nor listed are found;
+    reasons are printed.
+    """
     with capsys.disabled():
         for command, reason in NOT_RUN.items():
             print(f"\nREADME: `{command}` is not run here: {reason}", file=sys.__stderr__)
@@ -293,7 +303,9 @@ def test_every_block_is_run_or_has_a_reason(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_what_is_installed_is_the_wheel(wheel: Wheel, tmp_path: Path) -> None:
-    """The package that these tests run lies in the environment of the wheel, with its types and its page, and not in our tree."""
+    """The package that these tests run lies in the environment of the wheel, with its types and its page, and
+    not in our tree.
+    """
     code = "import breathing_room as it, pathlib; print(pathlib.Path(it.__file__).parent)"
     found = subprocess.run(
         [wheel.python, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
@@ -305,7 +317,9 @@ def test_what_is_installed_is_the_wheel(wheel: Wheel, tmp_path: Path) -> None:
 
 
 def test_links_that_pypi_shows_are_absolute(wheel: Wheel) -> None:
-    """The wheel's description is the README with links that lead from PyPI to the files that they name in a clone."""
+    """The wheel's description is the README with links that lead from PyPI to the files that they name in a
+    clone.
+    """
     code = "import importlib.metadata as it; print(it.metadata('breathing-room').get_payload())"
     done = subprocess.run([wheel.python, "-c", code], capture_output=True, text=True, check=True)
     home = "https://github.com/breathing-room/breathing-room/blob/main/"

@@ -33,8 +33,8 @@ async def join(url: str, visitor: str, mood: str) -> ClientConnection:
 @pytest.mark.parametrize("name", [path.stem for path in sorted(EXAMPLES.glob("*_app.py"))])
 async def test_two_people_meet_in_a_mounted_room(name: str, tmp_path: Path) -> None:
     """
-    Two people in an application that mounts ours see one another, and one sees the other leave; the page is there, and so
-    is what the application itself has to say.
+    Two people in an application that mounts ours see one another, and one sees the other leave; the page is
+    there, and so is what the application itself has to say.
     """
     with uvicorn_process(f"{name}:app", app_dir=EXAMPLES, working_dir=tmp_path) as running:
         ann = await join(running.url, ANN, "release")

@@ -78,7 +78,9 @@ async def come_in(people: AsyncExitStack, url: str, room: str, count: int, mood:
 
 
 async def test_a_shop_is_silent_about_few_and_vague_about_many(browser: Browser) -> None:
-    """One of the plain page's boxes says how many breathe; the shop's says nothing below 5, the number, and no more than 500+."""
+    """One of the plain page's boxes says how many breathe; the shop's says nothing below 5, the number, and
+    no more than 500+.
+    """
     with started("plain") as url:
         page, thrown = await open_page(browser, url)
         breathing, teapot = page.locator("#breathing"), page.locator("#teapot")

@@ -85,7 +85,9 @@ async def presence(client: httpx.AsyncClient) -> dict[str, Any]:
 
 
 async def test_the_default_room_has_an_alias() -> None:
-    """U2: ``_default`` stands for the name of the default room in every path of a writer, also where there is no other room."""
+    """U2: ``_default`` stands for the name of the default room in every path of a writer, also where there is
+    no other room.
+    """
     config = a_config(server={"default_room": "evening", "open_rooms": False}, policy="every")
     store, clock = MemoryStore(), Clock()
     await reconcile(store, config, clock=clock)
@@ -101,7 +103,7 @@ async def test_the_default_room_has_an_alias() -> None:
         assert (await client.get("/v1/rooms/lobby")).status_code == 404
 
 
-# --- Several processes, one file ----------------------------------------------------------------------------------
+# --- Several processes, one file --------------------------------------------------------------------------
 
 BUCKET_MS = 1_000
 
@@ -127,7 +129,9 @@ async def until_count(client: httpx.AsyncClient, count: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("policy", ["bucketed", "every"])
 async def test_two_writers_and_the_death_of_one(policy: str, serve: Serve, tmp_path: Path) -> None:
-    """200 visitors at two processes are 200 for both; a killed one loses its batch, and no visitor is counted twice."""
+    """200 visitors at two processes are 200 for both; a killed one loses its batch, and no visitor is counted
+    twice.
+    """
     config = StoreModeConfig(policy=policy, bucket_ms=BUCKET_MS, propagation_ms=400)
     store = await SqliteStore.open(tmp_path / "room.db")
     await reconcile(store, config)
@@ -173,8 +177,8 @@ async def stored_visitors(store: SqliteStore, room: str = "lobby") -> set[bytes]
 @pytest.mark.parametrize("policy", ["bucketed", "every"])
 async def test_kill_9_loses_no_more_than_the_last_bucket(policy: str, serve: Serve, tmp_path: Path) -> None:
     """
-    Writers are killed at random moments of a stream of reports: a report that was answered a bucket's time before is in
-    the store, and with ``every`` each report that was answered.
+    Writers are killed at random moments of a stream of reports: a report that was answered a bucket's time
+    before is in the store, and with ``every`` each report that was answered.
     """
     chance = random.Random(9)
     store = await SqliteStore.open(tmp_path / "room.db")
@@ -204,7 +208,9 @@ async def test_kill_9_loses_no_more_than_the_last_bucket(policy: str, serve: Ser
 
 
 async def test_graceful_stop_loses_nothing(serve: Serve, tmp_path: Path) -> None:
-    """A writer that is stopped writes its batch before it ends, with status 0, and its visitors are counted by others."""
+    """A writer that is stopped writes its batch before it ends, with status 0, and its visitors are counted
+    by others.
+    """
     store = await SqliteStore.open(tmp_path / "room.db")
     await reconcile(store, StoreModeConfig(bucket_ms=BUCKET_MS, propagation_ms=400))
     leaver, other = start_writer(serve, "bucketed"), start_writer(serve, "bucketed")
@@ -219,8 +225,8 @@ async def test_graceful_stop_loses_nothing(serve: Serve, tmp_path: Path) -> None
 
 async def test_three_writers_and_reconcile_in_processes(serve: Serve, tmp_path: Path) -> None:
     """
-    All from the command line: the count is unknown before ``reconcile`` runs; then visitors who report to several writers
-    are merged, and the line that ``reconcile`` prints has the rate.
+    All from the command line: the count is unknown before ``reconcile`` runs; then visitors who report to
+    several writers are merged, and the line that ``reconcile`` prints has the rate.
     """
     writers = [start_writer(serve, "bucketed") for _ in range(3)]
     async with httpx.AsyncClient() as client:
@@ -250,11 +256,13 @@ async def test_three_writers_and_reconcile_in_processes(serve: Serve, tmp_path: 
         assert await controller.wait() == 0
 
 
-# --- Rates, epochs and ghosts, on a manual clock ------------------------------------------------------------------
+# --- Rates, epochs and ghosts, on a manual clock ----------------------------------------------------------
 
 
 async def test_moods_have_intervals_and_small_ones_are_merged() -> None:
-    """Every mood has an interval about its count; where the room sets ``min_cell_size`` a smaller mood cannot be derived."""
+    """Every mood has an interval about its count; where the room sets ``min_cell_size`` a smaller mood cannot
+    be derived.
+    """
     clock = Clock()
     for min_cell_size, moods, unspoken in (
         (0, {"gratitude": 6, "presence": 3, "release": 0, "connection": 1}, 0),
@@ -280,7 +288,9 @@ async def test_moods_have_intervals_and_small_ones_are_merged() -> None:
 
 @pytest.mark.slow
 async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
-    """``reconcile`` lowers the rate, writers use it within the propagation time, and reports above it are not stored."""
+    """``reconcile`` lowers the rate, writers use it within the propagation time, and reports above it are not
+    stored.
+    """
     clock, config = Clock(), a_config(panel_size=100, rate_propagation_ms=75_000, policy="every")
     store = MemoryStore(clock=clock)
     await reconcile(store, config, clock=clock)
@@ -318,7 +328,8 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
         seen = await presence(a)
         assert seen["low"] <= 1_200 <= seen["high"]
 
-        # The rate rises again when most have left; the new seats are not counted before every client has read it.
+        # The rate rises again when most have left; the new seats are not counted before every client has read
+        # it.
         for who in range(1_150):
             await a.post("/v1/rooms/lobby/leave", json={"visitor": visitor(who)})
         clock.now_ms += 2 * (75_000 + 60_000)
@@ -334,7 +345,9 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
 
 @pytest.mark.slow
 async def test_ghosts_are_seen_by_the_controller() -> None:
-    """Ghosts are counted until their leases expire, and from then on used only to correct the count of others."""
+    """Ghosts are counted until their leases expire, and from then on used only to correct the count of
+    others.
+    """
     clock, config = Clock(), a_config(policy="every", heartbeat_ms=60_000)
     store = MemoryStore(clock=clock)
     await reconcile(store, config, clock=clock)
@@ -359,7 +372,9 @@ async def test_ghosts_are_seen_by_the_controller() -> None:
 
 
 async def test_a_visit_outlives_its_epoch() -> None:
-    """A visitor who goes on naming the epoch in which the visit began is counted once after it changed, and can leave."""
+    """A visitor who goes on naming the epoch in which the visit began is counted once after it changed, and
+    can leave.
+    """
     clock, config = Clock(), a_config(policy="every", epoch_ms=DAY_MS)
     store = MemoryStore(clock=clock)
     clock.now_ms += DAY_MS - 60_000
@@ -379,7 +394,9 @@ async def test_a_visit_outlives_its_epoch() -> None:
 
 
 async def test_nothing_is_kept_after_lease_and_job() -> None:
-    """After the last report, a lease and two runs of ``reconcile``, no key but the controller's own is left."""
+    """After the last report, a lease and two runs of ``reconcile``, no
+    key but the controller's own is left.
+    """
     clock, config = Clock(), a_config(policy="every")
     store = MemoryStore(clock=clock)
     await reconcile(store, config, clock=clock)
@@ -455,7 +472,7 @@ async def test_a_store_that_fails_for_a_moment_loses_nothing() -> None:
         assert (await presence(client))["count"] == 1
 
 
-# --- The surface --------------------------------------------------------------------------------------------------
+# --- The surface ------------------------------------------------------------------------------------------
 
 
 async def test_legacy_sampling_is_refused() -> None:
@@ -468,7 +485,9 @@ async def test_legacy_sampling_is_refused() -> None:
 
 
 async def test_ids_must_be_signed_where_there_is_a_key() -> None:
-    """With a signing key a report or a leave without a signature is 403 and stored nowhere; one with it counts."""
+    """With a signing key a report or a leave without a signature is 403 and stored nowhere; one with it
+    counts.
+    """
     key = "0123456789abcdef0123456789abcdef"
     store, config = MemoryStore(), a_config(server={"signing_key": key})
     await reconcile(store, config)

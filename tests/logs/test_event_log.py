@@ -1,4 +1,6 @@
-"""The contract of every event log: the one in Redis, and the one of the virtual-time cluster, so that results over one hold over the other."""
+"""The contract of every event log: the one in Redis, and the one of the virtual-time cluster, so that results
+over one hold over the other.
+"""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
@@ -55,7 +57,9 @@ async def logs(request: Any) -> AsyncIterator[Two]:
 
 
 async def test_all_read_each_entry_once_and_in_one_order(logs: Two) -> None:
-    """An append returns what is new since the named entry, its own included, in the order that every reader sees."""
+    """An append returns what is new since the named entry, its own included, in the order that every reader
+    sees.
+    """
     one, two = logs
     first = await one.append(b"1", since=BEGINNING)
     assert first.entries == ((first.own, b"1"),)

@@ -77,7 +77,9 @@ def a_log(*answers: Any) -> tuple[RedisStream, FakeRedis]:
 
 
 async def test_a_tick_writes_and_reads_in_one_trip() -> None:
-    """One round trip writes our entry, reads what is new in order, ours among it, and brings the rates of all rooms."""
+    """One round trip writes our entry, reads what is new in order, ours among it, and brings the rates of all
+    rooms.
+    """
     entries = [(b"100-0", {FIELD: b"theirs"}), (b"100-1", {FIELD: b"ours"})]
     log, redis = a_log([b"100-1", [[b"p:log", entries]], {b"lobby": b"rate"}, 1, 1])
     found = await log.append(b"ours", since=(90, 2))
@@ -88,7 +90,9 @@ async def test_a_tick_writes_and_reads_in_one_trip() -> None:
 
 
 async def test_old_entries_are_dropped_by_the_time_of_redis() -> None:
-    """Entries older than the kept time, counted from the last entry that was read, are trimmed; before the first read none are."""
+    """Entries older than the kept time, counted from the last entry that was read, are trimmed; before the
+    first read none are.
+    """
     for since, oldest in (((100_000, 0), 40_000), ((0, 0), 0)):
         log, redis = a_log([b"1-0", [], {}, 1, 1])
         assert (await log.append(b"", since=since)).entries == ()
@@ -97,13 +101,17 @@ async def test_old_entries_are_dropped_by_the_time_of_redis() -> None:
 
 
 async def test_an_entry_of_another_program_is_empty() -> None:
-    """Entries without our field, or without any, are read as empty, which is rejected as damaged and moves the position on."""
+    """Entries without our field, or without any, are read as empty, which is rejected as damaged and moves
+    the position on.
+    """
     log, _ = a_log([(7, 500_999), [(b"1-0", {b"other": b"x"}), (b"1-1", {}), (b"2-0", {FIELD: b"y"})]])
     assert await log.read() == (7_500, (((1, 0), b""), ((1, 1), b""), ((2, 0), b"y")))
 
 
 async def test_the_first_secret_is_that_of_all() -> None:
-    """A proposed secret is set if there was none, else the existing one is returned; it is kept for the time given."""
+    """A proposed secret is set if there was none, else the existing one is returned; it is kept for the time
+    given.
+    """
     log, redis = a_log(None, b"theirs", b"theirs", None)
     assert await log.secret(3, b"mine", ttl_ms=5) == b"mine"
     assert await log.secret(3, b"mine", ttl_ms=5) == b"theirs"

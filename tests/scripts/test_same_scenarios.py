@@ -1,4 +1,6 @@
-"""The rebuild of the room changed no scenario of the virtual-time cluster and of the shards, and the script that shows it finds differences."""
+"""The rebuild of the room changed no scenario of the virtual-time cluster and of the shards, and the script
+that shows it finds differences.
+"""
 
 import importlib
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""The map of moved files and symbols: it has every file of commit fcd8191, and the script that reads it answers."""
+"""The map of moved files and symbols: it has every file of commit fcd8191, and the script that reads it
+answers.
+"""
 
 import importlib
 from pathlib import Path
@@ -64,7 +66,9 @@ def test_every_module_has_one_row_of_its_own(where: Any) -> None:
 
 
 def test_how_a_module_goes_agrees_with_its_homes(where: Any) -> None:
-    """A file that stays has its own path as its home, one that splits has several, and one that moves has another."""
+    """A file that stays has its own path as its home, one that splits has several, and one that moves has
+    another.
+    """
     for move in where.read_moves():
         if move.symbol:
             continue
@@ -110,7 +114,9 @@ SUPPORT_SINCE = {
 
 
 def test_the_helpers_of_tests_are_in_the_map(where: Any) -> None:
-    """Every helper that was in `tests` itself is in the map: reports cite it by that path, and the script did not find it."""
+    """Every helper that was in `tests` itself is in the map: reports cite it by that path, and the script did
+    not find it.
+    """
     homes = {home: move.old for move in where.read_moves() if not move.symbol for home in move.homes}
     for file in sorted((ROOT / "tests" / "support").glob("*.py")):
         if file.stem not in SUPPORT_SINCE:

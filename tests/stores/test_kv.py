@@ -1,4 +1,6 @@
-"""The store in Workers KV, over a fake of the binding with the documented limits; the real one is used in tests/hosts/worker."""
+"""The store in Workers KV, over a fake of the binding with the documented limits; the real one is used in
+tests/hosts/worker.
+"""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -66,7 +68,8 @@ def as_it_is(value: Any) -> Any:
 
 async def test_it_is_a_store() -> None:
     """
-    The store keeps every promise of one whose shortest time to live is a minute, lists of several pages included.
+    The store keeps every promise of one whose shortest time to live is a minute, lists of several pages
+    included.
     """
     namespace = Namespace()
 

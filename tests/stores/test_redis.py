@@ -83,7 +83,7 @@ async def test_expired_keys_leave_the_index(redis: RedisProcess) -> None:
     await link.close()
 
 
-# --- Ways to a Redis --------------------------------------------------------------------------------------------------
+# --- Ways to a Redis --------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ async def test_a_sentinel(redis: RedisProcess, tmp_path: Path) -> None:
         assert unknown.temporary
 
 
-# --- Failures ---------------------------------------------------------------------------------------------------------
+# --- Failures ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,9 @@ async def test_an_unreachable_server_is_a_temporary_error() -> None:
 
 @pytest.mark.slow
 async def test_a_wrong_password() -> None:
-    """A wrong password, and none where one is needed, are reported as such, and not as an unreachable server."""
+    """A wrong password, and none where one is needed, are reported as
+    such, and not as an unreachable server.
+    """
     with redis_process("--requirepass", "open sesame") as server:
         wrong = await error_of(f"redis://:hunter2@127.0.0.1:{server.port}")
         none = await error_of(f"redis://127.0.0.1:{server.port}")

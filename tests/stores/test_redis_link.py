@@ -29,7 +29,8 @@ async def pretending(answer: bytes | None) -> AsyncIterator[int]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
             if answer is not None:
-                # A pipeline of commands wants as many answers; each begins with an asterisk on a line of its own.
+                # A pipeline of commands wants as many answers; each begins with an asterisk on a line of its
+                # own.
                 writer.write(answer * data.count(b"*"))
         writer.close()
 

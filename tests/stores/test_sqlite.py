@@ -28,7 +28,10 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bound_folder() -> Iterator[Path]:
-    """A folder in which file permissions hold. They do not hold for root, which becomes an unprivileged user meanwhile."""
+    """A folder in which file permissions hold.
+
+    They do not hold for root, which becomes an unprivileged user meanwhile.
+    """
     was = os.geteuid()
     if was == 0:
         os.seteuid(65_534)
@@ -63,7 +66,10 @@ def permissions(path: Path) -> int:
 
 
 async def error_of(path: Path, *, read_only: bool = False) -> str:
-    """Open a file that cannot be opened, and return what is said. It must be final, and must name the file."""
+    """Open a file that cannot be opened, and return what is said.
+
+    It must be final, and must name the file.
+    """
     with pytest.raises(StoreError) as error:
         await SqliteStore.open(path, read_only=read_only)
     assert not error.value.temporary
@@ -77,7 +83,7 @@ async def test_it_is_a_store(tmp_path: Path) -> None:
     await check_store(lambda: SqliteStore.open(tmp_path / f"{next(number)}.db"))
 
 
-# --- What lasts -----------------------------------------------------------------------------------------------------
+# --- What lasts -------------------------------------------------------------------------------------------
 
 
 async def test_a_restart_keeps_values_and_their_time(path: Path) -> None:
@@ -144,7 +150,7 @@ async def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
         await asyncio.gather(*(store.close() for store in stores))
 
 
-# --- What must not last ---------------------------------------------------------------------------------------------
+# --- What must not last -----------------------------------------------------------------------------------
 
 
 async def test_nothing_of_the_past_is_left_on_disk(path: Path) -> None:
@@ -197,7 +203,7 @@ async def test_a_clock_that_steps_back_does_not_stop_the_sweep(path: Path) -> No
     await store.close()
 
 
-# --- Files that cannot be used ----------------------------------------------------------------------------------------
+# --- Files that cannot be used ----------------------------------------------------------------------------
 
 
 async def test_a_file_that_is_not_sqlite(path: Path) -> None:
@@ -213,7 +219,9 @@ async def test_a_file_that_is_not_sqlite(path: Path) -> None:
     "statement", ["PRAGMA application_id = 1", "PRAGMA user_version = 1", "CREATE TABLE entry (key, value)"]
 )
 async def test_a_file_of_another_application(path: Path, statement: str) -> None:
-    """A SQLite file with the mark of another, with a version and no mark, or with tables is refused, and not touched."""
+    """A SQLite file with the mark of another, with a version and no mark, or with tables is refused, and not
+    touched.
+    """
     with sqlite3.connect(path) as database:
         database.execute(statement)
     database.close()
@@ -311,7 +319,9 @@ async def test_a_full_disk(path: Path) -> None:
 
 
 async def test_a_start_on_a_full_disk(path: Path) -> None:
-    """A server that was killed can read its values even where the disk has no room for a sweep, and sweeps later."""
+    """A server that was killed can read its values even where the disk has no room for a sweep, and sweeps
+    later.
+    """
     store = await SqliteStore.open(path)
     await store.put("a", b"1" * 300_000)
     killed = path.with_name("killed.db")
@@ -337,7 +347,7 @@ async def test_a_start_on_a_full_disk(path: Path) -> None:
     await store.close()
 
 
-# --- Others who use the file ------------------------------------------------------------------------------------------
+# --- Others who use the file ------------------------------------------------------------------------------
 
 
 async def test_a_reader_beside_a_writer(path: Path) -> None:
@@ -432,7 +442,7 @@ async def test_a_log_is_given_as_soon_as_readers_let_it(path: Path, monkeypatch:
     await store.close()
 
 
-# --- Close ------------------------------------------------------------------------------------------------------------
+# --- Close ------------------------------------------------------------------------------------------------
 
 
 async def test_close_comes_after_what_was_asked_before(path: Path) -> None:

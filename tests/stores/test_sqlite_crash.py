@@ -45,7 +45,9 @@ async def read(path: Path) -> dict[str, bytes | None]:
 
 @pytest.mark.soak
 def test_ten_kills(tmp_path: Path) -> None:
-    """A writer is killed again and again at random points: the file opens, and has every value that was acknowledged."""
+    """A writer is killed again and again at random points: the file opens, and has every value that was
+    acknowledged.
+    """
     path = tmp_path / "room.db"
     chance = random.Random(4)
     last = 0

@@ -1,20 +1,20 @@
-"""The cost model's strategies, simulated and counted: what ``lab/cost/strategies`` computes, without its formulas.
+"""The cost model's strategies, simulated and counted: what ``lab/cost/strategies`` computes, without its
+formulas.
 
-Visitors join, change moods, report, poll and leave, one by one, on the simulator's clock. A visitor who polls or has a
-seat is a ``core/client_rules/polling.py`` ``Poller``; writes go through ``core/write_policies`` into a store that counts;
-caches are ``network.Edge``; connections join a ``core/room.py`` room.
+Visitors join, change moods, report, poll and leave, one by one, on the simulator's clock. A visitor who polls
+or has a seat is a ``core/client_rules/polling.py`` ``Poller``; writes go through ``core/write_policies`` into
+a store that counts; caches are ``network.Edge``; connections join a ``core/room.py`` room.
 
-Theory of operation
--------------------
-A visitor who leaves is replaced at once, so that the crowd has its size all the time; a panel, or a sample, has exactly
-its size; and visits, moods, draws and leaves are taken from samplers that draw from every part of their law once. All
-three are stratified sampling: each draw has its law, and their sum varies less. Where two events in one instant are not
-two (a room broadcasts them together) the next visitor joins some time later, and so many more share the places.
+Theory of operation ------------------- A visitor who leaves is replaced at once, so that the crowd has its
+size all the time; a panel, or a sample, has exactly its size; and visits, moods, draws and leaves are taken
+from samplers that draw from every part of their law once. All three are stratified sampling: each draw has
+its law, and their sum varies less. Where two events in one instant are not two (a room broadcasts them
+together) the next visitor joins some time later, and so many more share the places.
 
-A strategy is counted in independent *parts*, such as the visitors who poll and those who report: a part of many who
-poll needs few of their polls for a small error, and one of few who report needs many reports. Each part goes on, batch by
-batch, until the standard error of every count (from the spread between batches) is at most the share of it that was asked
-for, ``ERROR`` by default.
+A strategy is counted in independent *parts*, such as the visitors who poll and those who report: a part of
+many who poll needs few of their polls for a small error, and one of few who report needs many reports. Each
+part goes on, batch by batch, until the standard error of every count (from the spread between batches) is at
+most the share of it that was asked for, ``ERROR`` by default.
 """
 
 from collections import Counter
@@ -136,7 +136,7 @@ class Part:
         self.heartbeat_ms = heartbeat_ms
         self._number = 0
 
-    # --- Visits -----------------------------------------------------------------------------------------------
+    # --- Visits --------------------------------------------------------------------------------------------
 
     def come(self, now_ms: int) -> None:
         """Start a visit; the next one starts when it has ended."""
@@ -194,7 +194,7 @@ class Part:
 
         self.clock.at(BEGINS_MS + every_ms, FIRST, again)
 
-    # --- Counting ---------------------------------------------------------------------------------------------
+    # --- Counting ------------------------------------------------------------------------------------------
 
     @property
     def period_ms(self) -> int:
@@ -224,15 +224,17 @@ class Part:
     ) -> dict[str, Count]:
         """Count until the errors are small enough.
 
-        Every visitor joins at an instant of its own. Exponential visits have no memory, so the crowd is in its steady state
-        after one period; reports that follow changes of mood take a visit.
+        Every visitor joins at an instant of its own. Exponential visits have no memory, so the crowd is in
+        its steady state after one period; reports that follow changes of mood take a visit.
 
         Args:
             wanted: The counts whose error is checked.
             error: The standard error that each of them may have, as a share of it.
-            person_s: The visitor-seconds of a batch for an error of ``ERROR``; they grow with the inverse square of the error.
+            person_s: The visitor-seconds of a batch for an error of ``ERROR``; they grow with the inverse
+                square of the error.
             least_s: The least length of a batch.
-            whole_s: The length of a batch is a multiple of this: the time between two timers, so that each batch has as many.
+            whole_s: The length of a batch is a multiple of this: the time between two timers, so that each
+                batch has as many.
         """
         for _ in range(round(self.people * (1 + self.gap_ms / self.visit_ms))):
             self.clock.at(BEGINS_MS + self.rng.randrange(self.period_ms), FIRST, self.come)
@@ -557,7 +559,9 @@ class Object(Part):
         self.tally["awake_us"] += round(self._knobs["handler_ms"] * 1_000)
 
     def _push(self, now_ms: int) -> None:
-        """Broadcast to every connection of this object, and write the broadcast, the replies ahead of it, and the next alarm: each a row."""
+        """Broadcast to every connection of this object, and write the broadcast, the replies ahead of it, and
+        the next alarm: each a row.
+        """
         del now_ms
         self.tally["rows"] += 2
         if not self._sends_sums:
@@ -566,7 +570,9 @@ class Object(Part):
         self.tally["awake_us"] += round(self._knobs["send_us"] * self.people / self._shards)
 
     def _snapshot(self, shard: int, now_ms: int) -> None:
-        """Write the snapshot, the averages, the time and the changed flag; the first object puts its snapshot into KV."""
+        """Write the snapshot, the averages, the time and the changed flag; the first object puts its snapshot
+        into KV.
+        """
         del now_ms
         self.tally["snapshots"] += not shard
         self.tally["rows"] += 4
@@ -575,7 +581,10 @@ class Object(Part):
             self.tally["rows"] += 1
 
     def _send_sums(self, shard: int, now_ms: int) -> None:
-        """Send sums to the first object and write its answer; that object writes the sums. The next alarm is a row, too."""
+        """Send sums to the first object and write its answer; that object writes the sums.
+
+        The next alarm is a row, too.
+        """
         del now_ms
         self.tally["alarms"] += 1
         self.tally["rows"] += 2
@@ -596,8 +605,8 @@ class Connections(Part):
     def enter(self, number: int, now_ms: int, departs_ms: int) -> None:
         """Handle a join: note when the connection began, which for the first ones is some time ago."""
         super().enter(number, now_ms, departs_ms)
-        # The elapsed part of an exponential visit has the law of the whole. Without it, minutes would be too few until the
-        # last connection of the beginning has ended.
+        # The elapsed part of an exponential visit has the law of the whole. Without it, minutes would be too
+        # few until the last connection of the beginning has ended.
         age_ms = self._ages.exponential(self.visit_ms) if number <= self.people else 0.0
         self._came_at_ms[number] = now_ms - round(age_ms)
 
@@ -612,7 +621,7 @@ class Connections(Part):
         self.tally["deliveries"] += len(self._came_at_ms)
 
 
-# --- Strategies ---------------------------------------------------------------------------------------------------
+# --- Strategies -------------------------------------------------------------------------------------------
 
 
 def ms(seconds: object) -> int:
@@ -627,7 +636,8 @@ def count(way: Strategy, crowd: CrowdProfile, seed: int, *, error: float = ERROR
         way: The strategy.
         crowd: The crowd.
         seed: The seed of the source of chance.
-        error: The standard error that a count may have, as a share of it. Half of it takes four times as long.
+        error: The standard error that a count may have, as a share of it. Half of it takes four times as
+            long.
     """
     match way.storing.kind:
         case "key":

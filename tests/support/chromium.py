@@ -1,4 +1,6 @@
-"""What the tests in a browser share: pages that record their text, other connections to the room, and a bad network."""
+"""What the tests in a browser share: pages that record their text, other connections to the room, and a bad
+network.
+"""
 
 import asyncio
 import contextlib
@@ -13,13 +15,16 @@ from websockets.asyncio.client import ClientConnection
 
 from harness import ServerProcess
 
-# The shell is the same engine without the browser's windows, whose processes and rendering cost more than our page.
+# The shell is the same engine without the browser's windows, whose processes and rendering cost more than our
+# page.
 EXECUTABLE = shutil.which("chromium-headless-shell") or shutil.which("chromium") or ""
 assert EXECUTABLE, (
     "these tests need Chromium; on Debian: apt-get install chromium-headless-shell, elsewhere: chromium"
 )
 PATIENCE_S = 10.0
-"""Long enough for a busy machine, and less than the grace of 15 s after which a broken connection would be gone anyway."""
+"""Long enough for a busy machine, and less than the grace of 15 s after which a broken connection would be
+gone anyway.
+"""
 
 expect.set_options(timeout=PATIENCE_S * 1_000)
 
@@ -129,12 +134,17 @@ async def room(page: Page, expression: str) -> Any:
 
 
 async def until_room(page: Page, expression: str, *, within_s: float = 15) -> None:
-    """Poll until an expression of the page's room is true. (Playwright's own way needs `eval`, which the page's policy forbids.)"""
+    """Poll until an expression of the page's room is true. (Playwright's own way needs `eval`, which the
+    page's policy forbids.)
+    """
     await until(lambda: room(page, expression), within_s=within_s)
 
 
 async def violations(page: Page) -> list[Any]:
-    """Return the violations that axe-core finds. It is loaded by the debugger, since the page's policy blocks other scripts."""
+    """Return the violations that axe-core finds.
+
+    It is loaded by the debugger, since the page's policy blocks other scripts.
+    """
     session = await page.context.new_cdp_session(page)
     await session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
     run = """axe.run().then(({violations, passes}) => JSON.stringify([passes.length, violations.map(({id, nodes}) =>

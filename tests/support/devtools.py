@@ -1,7 +1,7 @@
 """Chromium without emulation, so that a tab in the background is hidden and can be frozen.
 
-Playwright emulates the focus for every page, and then Chromium freezes none (156, 2026-11). So this speaks the DevTools
-protocol itself, as little of it as is needed.
+Playwright emulates the focus for every page, and then Chromium freezes none (156, 2026-11). So this speaks
+the DevTools protocol itself, as little of it as is needed.
 """
 
 import asyncio

@@ -49,7 +49,10 @@ async def host_inside(
 
 
 def client_of(host: App, *, address: str = "127.0.0.1") -> httpx.AsyncClient:
-    """Make an HTTP client of a host that comes from an address. Each answer ends a turn, as behind a server."""
+    """Make an HTTP client of a host that comes from an address.
+
+    Each answer ends a turn, as behind a server.
+    """
 
     async def end_turn(_response: httpx.Response) -> None:
         await asyncio.sleep(0)

@@ -34,8 +34,9 @@ TIME = """
     const turns = async () => { for (let turn = 0; turn < 20; turn++) await null; };
     const passSlowly = async (ms, stepMs = 100) => { for (let past = 0; past < ms; past += stepMs) { await turns(); pass(stepMs); await turns(); } };
 """
-"""Script that puts a clock and timers in the place of Node's: they stand still until ``pass(ms)``, or ``await passSlowly(ms)``,
-which lets promises settle on the way."""
+"""Script that puts a clock and timers in the place of Node's: they stand still until ``pass(ms)``, or ``await
+passSlowly(ms)``, which lets promises settle on the way.
+"""
 
 
 def node(file: str, expression: str, *arguments: Any) -> Any:
@@ -53,7 +54,9 @@ def node(file: str, expression: str, *arguments: Any) -> Any:
 
 @functools.cache
 def _site() -> tempfile.TemporaryDirectory[str]:
-    """Copy the sources of page and client into one folder, as a server serves them: the page imports ``./others.js``."""
+    """Copy the sources of page and client into one folder, as a server serves them: the page imports
+    ``./others.js``.
+    """
     site = tempfile.TemporaryDirectory(prefix="breathing-room-web-")
     for file in (*CLIENT.glob("*.js*"), *PAGE.glob("*.js")):
         shutil.copy(file, site.name)

@@ -9,7 +9,9 @@ from typing import Any
 
 @contextmanager
 def program(command: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a program, and kill it at the end of the block: `Popen` by itself would wait for it, however the block ends."""
+    """Run a program, and kill it at the end of the block: `Popen` by itself would wait for it, however the
+    block ends.
+    """
     with subprocess.Popen(command, text=True, **options) as process:
         try:
             yield process

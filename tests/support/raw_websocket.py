@@ -1,8 +1,8 @@
 """A client that can send any bytes, and reads the answers as strictly as RFC 6455 allows.
 
-The libraries cannot test a server's manners towards bad clients: they refuse to send what is wrong, and forgive what
-comes back wrong. Here nothing is refused and nothing forgiven. Everything blocks, with a time limit, so that a test
-reads as a dialogue.
+The libraries cannot test a server's manners towards bad clients: they refuse to send what is wrong, and
+forgive what comes back wrong. Here nothing is refused and nothing forgiven. Everything blocks, with a time
+limit, so that a test reads as a dialogue.
 """
 
 import base64
@@ -258,7 +258,10 @@ class RawSocket:
     # Sending.
 
     def send(self, data: bytes) -> None:
-        """Send bytes, in one piece or one by one. A server that closed meanwhile is no error: its close frame has the reason."""
+        """Send bytes, in one piece or one by one.
+
+        A server that closed meanwhile is no error: its close frame has the reason.
+        """
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for piece in single_bytes(data) if self.byte_by_byte else [data]:
                 self.tcp.sendall(piece)
@@ -418,8 +421,9 @@ class RawSocket:
         """Read until a close frame, with any messages before it, and then the end of the stream.
 
         Args:
-            answer: Send a close frame back, as a client must whose server closes gracefully. One that broke the protocol is
-                not waited for (section 7.1.7), so that without an answer the stream must end at once.
+            answer: Send a close frame back, as a client must whose server closes gracefully. One that broke
+                the protocol is not waited for (section 7.1.7), so that without an answer the stream must end
+                at once.
         """
         frame = self.read_close_frame()
         if answer:
@@ -435,7 +439,9 @@ def refuse_constant(name: str) -> float:
 
 
 def single_bytes(data: bytes) -> Iterator[bytes]:
-    """Cut into single bytes; the middle of much data into pieces of a prime size, or it would take minutes."""
+    """Cut into single bytes; the middle of much data into pieces of a
+    prime size, or it would take minutes.
+    """
     edge, piece = 300, 997
     middle_end = max(edge, len(data) - edge)
     yield from (data[i : i + 1] for i in range(min(edge, len(data))))

@@ -1,4 +1,6 @@
-"""A real Redis in a process of its own, for any test: on a free port of the loopback, keeping nothing on disk."""
+"""A real Redis in a process of its own, for any test: on a free port of the loopback, keeping nothing on
+disk.
+"""
 
 import contextlib
 import shutil

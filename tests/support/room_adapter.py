@@ -1,7 +1,8 @@
-"""The adapter between the product and the tests of the virtual-time cluster and of shards: events go in, presences come out.
+"""The adapter between the product and the tests of the virtual-time cluster and of shards: events go in,
+presences come out.
 
-``SimulatedHost`` and ``Tab`` are a node of the cluster (``simulated_cluster.py``) and a connection to it, ``Way`` is its
-client of the log; ``Objects`` are the Durable Objects of one room, without a platform.
+``SimulatedHost`` and ``Tab`` are a node of the cluster (``simulated_cluster.py``) and a connection to it,
+``Way`` is its client of the log; ``Objects`` are the Durable Objects of one room, without a platform.
 """
 
 import asyncio
@@ -257,7 +258,7 @@ class Objects:
         self.calls += 1
         return await (await self.awake(shard)).platform.answer_internal(path, body)
 
-    # --- Connections ------------------------------------------------------------------------------------------
+    # --- Connections ---------------------------------------------------------------------------------------
 
     async def open(self, seed: str, *, shard: int | None = None) -> Wire:
         """Open a socket on the first object that has a place, as the Worker does."""
@@ -303,7 +304,7 @@ class Objects:
             one.wires.remove(wire)
             del one.sessions[wire]
 
-    # --- Time -------------------------------------------------------------------------------------------------
+    # --- Time ----------------------------------------------------------------------------------------------
 
     async def pass_ms(self, length_ms: int) -> None:
         """Advance the clock, with the alarms that are due."""

@@ -72,7 +72,9 @@ async def scripted(handler: Handler, *, port: int = 0) -> AsyncIterator[str]:
 
 
 class Script:
-    """A handler that plays one scene a connection, the last one again and again, and keeps the join messages."""
+    """A handler that plays one scene a connection, the last one again
+    and again, and keeps the join messages.
+    """
 
     def __init__(self, *scenes: Handler) -> None:
         self.scenes = list(scenes)

@@ -1,7 +1,8 @@
-"""A cluster on a virtual clock: real hosts, a log in memory that may be slow or lose answers, and visitors who reconnect.
+"""A cluster on a virtual clock: real hosts, a log in memory that may be slow or lose answers, and visitors
+who reconnect.
 
-The number of visitors is constant, so the truth is known at every instant, and every presence that a node answers or
-broadcasts is compared with it. A seed determines all faults.
+The number of visitors is constant, so the truth is known at every instant, and every presence that a node
+answers or broadcasts is compared with it. A seed determines all faults.
 """
 
 import asyncio
@@ -106,7 +107,7 @@ class SimulatedCluster:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # --- Observations -----------------------------------------------------------------------------------------
+    # --- Observations --------------------------------------------------------------------------------------
 
     def observe(self, host: SimulatedHost, presence: Presence) -> None:
         """Compare the presence of a node with the truth."""
@@ -138,7 +139,7 @@ class SimulatedCluster:
             assert self.now_s < until_s, [host.counts() for host in self.hosts.values()]
             await asyncio.sleep(0.05)
 
-    # --- Visitors ---------------------------------------------------------------------------------------------
+    # --- Visitors ------------------------------------------------------------------------------------------
 
     def join(self, person: int, name: str) -> None:
         tab = Tab(self, self.hosts[name], person)
@@ -152,7 +153,9 @@ class SimulatedCluster:
             self.later(self.come(tab.owner, wait_s))
 
     async def come(self, person: int, wait_s: float, *, to: str | None = None, other_than: str = "") -> None:
-        """Join after a while: at node ``to`` if it is open, else at any open one; at ``other_than`` only if no other is open."""
+        """Join after a while: at node ``to`` if it is open, else at any open one; at ``other_than`` only if
+        no other is open.
+        """
         await asyncio.sleep(wait_s)
         while not (open_names := [host.name for host in self.awake() if host.is_open]):  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(0.05)
@@ -160,7 +163,9 @@ class SimulatedCluster:
         self.join(person, to if to in open_names and to is not None else self.rng.choice(others))
 
     def disconnect(self, person: int) -> str:
-        """Disconnect the first connection of a visitor if its node is awake; return the name of that node, empty for none."""
+        """Disconnect the first connection of a visitor if its node is awake; return the name of that node,
+        empty for none.
+        """
         tab = next(iter(self.tabs[person]), None)
         if tab is None or tab.host not in self.awake():
             return ""
@@ -168,7 +173,7 @@ class SimulatedCluster:
         tab.ended(graceful=False)
         return tab.host.name
 
-    # --- Faults -----------------------------------------------------------------------------------------------
+    # --- Faults --------------------------------------------------------------------------------------------
 
     async def live(self, for_s: float, faults: tuple[str, ...] = FAULTS) -> None:
         """Inject faults for a while, then wait until the cluster has settled."""

@@ -1,4 +1,6 @@
-"""What the modules of the package import, define and touch, read from their source; `tests/test_structure.py` holds them to rules."""
+"""What the modules of the package import, define and touch, read from their source; `tests/test_structure.py`
+holds them to rules.
+"""
 
 import ast
 from collections import defaultdict
@@ -26,7 +28,7 @@ def package() -> dict[str, ast.Module]:
     }
 
 
-# --- Imports ------------------------------------------------------------------------------------------------------------
+# --- Imports ----------------------------------------------------------------------------------------------
 
 
 def imports(trees: Trees) -> dict[str, set[str]]:
@@ -101,7 +103,9 @@ def of_lab(graph: Mapping[str, set[str]]) -> set[str]:
 
 
 def run_by_no_product(graph: Mapping[str, set[str]]) -> set[str]:
-    """List the modules that only what measures the product imports, and tests; those that have no code of their own left out."""
+    """List the modules that only what measures the product imports, and tests; those that have no code of
+    their own left out.
+    """
     paths = {path for path in graph if not path.startswith("lab/")}
     product = {path: graph[path] & paths for path in paths}
     reached = {path for path in paths if not path.startswith("core/")}
@@ -110,7 +114,7 @@ def run_by_no_product(graph: Mapping[str, set[str]]) -> set[str]:
     return {path for path in paths - reached if Path(path).name != "__init__.py"}
 
 
-# --- Names and sizes ----------------------------------------------------------------------------------------------------
+# --- Names and sizes --------------------------------------------------------------------------------------
 
 
 def shared_class_names(trees: Trees) -> set[str]:
@@ -134,7 +138,7 @@ def too_long() -> set[str]:
     }
 
 
-# --- What hosts do with the core ----------------------------------------------------------------------------------------
+# --- What hosts do with the core --------------------------------------------------------------------------
 
 
 def in_hosts(trees: Trees, offences: Callable[[ast.AST], bool]) -> set[str]:
@@ -201,7 +205,9 @@ def reads_event_after_step(function: ast.AST) -> bool:
 
 
 def _is_handed(function: ast.AST, name: ast.Name) -> bool:
-    """Whether a name is itself an event that is handed to a room: another branch of the same choice does that."""
+    """Whether a name is itself an event that is handed to a room: another branch of the same choice does
+    that.
+    """
     return any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)

@@ -35,7 +35,9 @@ Longer = TypeVar("Longer")
 
 
 def longer(in_test: Longer, in_soak: Longer) -> Longer:
-    """Return the length of a test of the marker ``soak``: the first value in ``make test``, the second in ``make soak``."""
+    """Return the length of a test of the marker ``soak``: the first value in ``make test``, the second in
+    ``make soak``.
+    """
     return in_soak if TIER == "soak" else in_test
 
 
@@ -56,10 +58,11 @@ def mark(item: pytest.Item) -> None:
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Sort tests by how long they take: files that ask for a longer time-out than the usual one, then other slow tests, then the rest.
+    """Sort tests by how long they take: files that ask for a longer time-out than the usual one, then other
+    slow tests, then the rest.
 
-    So none begins late what the other processes wait for in the end, and what waits runs beside what computes. The order within a file
-    stays: its tests share what they set up.
+    So none begins late what the other processes wait for in the end, and what waits runs beside what
+    computes. The order within a file stays: its tests share what they set up.
     """
     longest: dict[object, float] = {}
     for item in items:

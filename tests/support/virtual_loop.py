@@ -1,4 +1,6 @@
-"""An event loop whose time jumps to the next timer: minutes of a host pass in a moment, and always in the same way."""
+"""An event loop whose time jumps to the next timer: minutes of a host pass in a moment, and always in the
+same way.
+"""
 
 import asyncio
 import selectors

@@ -1,4 +1,6 @@
-"""The wheel, built from a clean clone and installed in an environment of its own, once for all tests of a run."""
+"""The wheel, built from a clean clone and installed in an environment of its own, once for all tests of a
+run.
+"""
 
 import fcntl
 import subprocess
@@ -31,7 +33,9 @@ class Wheel:
 
 
 def installed(folder: Path, extras: str) -> Wheel:
-    """Build what is committed and install it with extras; what a folder has already is taken as it is, by any process."""
+    """Build what is committed and install it with extras; what a folder has already is taken as it is, by any
+    process.
+    """
     folder.mkdir(exist_ok=True)
     wheel = Wheel(folder / "clone", folder / "environment" / "bin")
     done = folder / "done"

@@ -60,7 +60,7 @@ BREACH = re.compile(rb"(\x88.)\x03[\xea\xeb\xef\xf1]")
 OF_RESTARTS = {"a_restart_sends_a_retry_time", "a_restart_keeps_its_visitors"}
 
 
-# --- One server for all of them ---------------------------------------------------------------------------------------
+# --- One server for all of them ---------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
@@ -86,7 +86,8 @@ async def wrongly_closing(base_url: str) -> AsyncIterator[str]:
 
 
 async def run_all(data: Path) -> dict[str, dict[str, str]]:
-    """Run the whole suite on the good host, and on each bad one the check that must catch it, all at the same time.
+    """Run the whole suite on the good host, and on each bad one the check that must catch it, all at the same
+    time.
 
     Returns:
         By the names of the hosts, the failed checks with their messages.
@@ -217,7 +218,8 @@ async def test_clock_may_be_advanced_by_the_caller() -> None:
 @pytest.mark.parametrize("only", [["a_join_count"], "a_join_counts", ["a_restart_keeps_its_visitors"]])
 async def test_only_without_a_runnable_check_is_refused(only: Collection[str]) -> None:
     """
-    A misspelled name in `only` selected no check, as did one string, and a check of restarts without a `restart`: any address passed.
+    A misspelled name in `only` selected no check, as did one string, and a check of restarts without a
+        `restart`: any address passed.
     """
     with pytest.raises(HostError, match="only"):
         await check_host("http://127.0.0.1:9", only=only)

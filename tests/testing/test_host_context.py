@@ -81,7 +81,9 @@ def test_a_presence_that_contradicts_itself_is_refused(change: dict[str, Any], s
 
 
 def test_a_mood_that_is_merged_has_neither_number_nor_interval() -> None:
-    """The number of a mood lies in its interval; a merged mood has none; an open interval has no upper end."""
+    """The number of a mood lies in its interval; a merged mood has
+    none; an open interval has no upper end.
+    """
     assert covers(None, None)
     assert covers([1, 3], 3)
     assert covers([1, None], 7)
@@ -92,7 +94,9 @@ def test_a_mood_that_is_merged_has_neither_number_nor_interval() -> None:
 
 
 def test_moods_that_are_not_named_are_expected_to_be_empty() -> None:
-    """Moods that are not expected must have no visitors; other fields that are not expected may have any value."""
+    """Moods that are not expected must have no visitors; other fields that are not expected may have any
+    value.
+    """
     assert matches(PRESENCE, {"count": 3, "moods": {"release": 2}})
     assert not matches(PRESENCE, {"moods": {}})
     assert not matches(PRESENCE, {"moods": {"release": 2, "gratitude": 1}})
@@ -117,7 +121,9 @@ def test_an_error_of_another_shape_is_refused(error: object) -> None:
 
 
 async def test_a_check_is_added_to_its_family_with_its_sentence() -> None:
-    """The decorator adds a check under its name, with its docstring as the sentence, and with its needs and its family's."""
+    """The decorator adds a check under its name, with its docstring as the sentence, and with its needs and
+    its family's.
+    """
     family: dict[str, Check] = {}
 
     @adding_to(family, "document")("restart", "events")

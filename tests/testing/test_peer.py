@@ -95,7 +95,9 @@ def test_only_a_declared_object_is_an_object(body: bytes, media_type: str) -> No
 
 
 async def test_a_request_is_sent_as_it_was_asked() -> None:
-    """Method, path below the base, headers and body are those of the caller, and the answer's headers are in lower case."""
+    """Method, path below the base, headers and body are those of the caller, and the answer's headers are in
+    lower case.
+    """
     heads: list[bytes] = []
 
     async def talk(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -146,7 +148,9 @@ async def test_events_are_read_one_by_one_without_comments() -> None:
 
 
 async def test_messages_are_found_by_their_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other types are skipped, a message in fragments is joined, each message is returned once, and all texts are kept as they arrived."""
+    """Other types are skipped, a message in fragments is joined, each message is returned once, and all texts
+    are kept as they arrived.
+    """
     fragments = bytes((TEXT, 12)) + b'{"type":"b",' + bytes((0x80, 6)) + b'"n":1}'
     said = (frame(TEXT, b'{"type":"a"}'), fragments, frame(TEXT, b'{"type":"b","n":2}'))
     async with serving(accepting(*said)) as url:

@@ -50,7 +50,7 @@ async def failed_checks(kind: Callable[..., Store], **options: int) -> dict[str,
     return broken
 
 
-# --- Bad stores: each has one fault ---------------------------------------------------------------------------------
+# --- Bad stores: each has one fault -----------------------------------------------------------------------
 
 CAUGHT_BY: dict[type[MemoryStore], str] = {}
 
@@ -297,7 +297,9 @@ class NeverCloses(MemoryStore):
 
 
 class Lags(MemoryStore):
-    """Shows a write only after LAG_MS, takes one write a key in that time, and keeps nothing for less: as Workers KV."""
+    """Shows a write only after LAG_MS, takes one write a key in that time, and keeps nothing for less: as
+    Workers KV.
+    """
 
     def __init__(self, *, clock: Callable[[], int]) -> None:
         super().__init__(clock=clock)
@@ -334,7 +336,7 @@ class LagsAndIgnoresTimeToLive(Lags):
         await super().put(key, value)
 
 
-# --- Tests ----------------------------------------------------------------------------------------------------------
+# --- Tests ------------------------------------------------------------------------------------------------
 
 
 async def test_a_good_store_passes_every_check() -> None:
@@ -369,7 +371,9 @@ async def test_the_message_of_a_failed_check() -> None:
 
 
 async def test_a_store_may_lag() -> None:
-    """A store whose reads lag, and without short times to live, passes with `lag_ms` and `ttl_ms`, and only then."""
+    """A store whose reads lag, and without short times to live, passes with `lag_ms` and `ttl_ms`, and only
+    then.
+    """
     assert await failed_checks(Lags, lag_ms=LAG_MS, ttl_ms=LAG_MS, keys=50) == {}
     assert "what_was_put_is_read" in await failed_checks(Lags)
 

@@ -45,8 +45,8 @@ async def open_page(
 ) -> AsyncIterator[OpenPage]:
     """Open pages, each in a browser of its own unless a context is given. No page may ever throw.
 
-    Where a test is of the client, or of what a page says, its pages are small and still, unless it wants them to move: without a graphics
-    card to draw one as people see it takes half a core.
+    Where a test is of the client, or of what a page says, its pages are small and still, unless it wants them
+    to move: without a graphics card to draw one as people see it takes half a core.
     """
     is_of_words = request.path.parent.name == "client" or request.path.name == "test_page.py"
     thrown: list[str] = []

@@ -1,4 +1,6 @@
-"""The operator's page in a browser: signed in to, kept fresh, with a keyboard, on a phone, and without a fault that axe-core finds."""
+"""The operator's page in a browser: signed in to, kept fresh, with a keyboard, on a phone, and without a
+fault that axe-core finds.
+"""
 
 import re
 from typing import Any
@@ -35,7 +37,9 @@ async def sign_in(browser: Browser, server: ServerProcess, **how: Any) -> Page:
 
 
 async def test_axe_finds_nothing(browser: Browser, watched: ServerProcess) -> None:
-    """Neither the form, nor the form after a wrong token, nor the page with every table unfolded has a fault."""
+    """Neither the form, nor the form after a wrong token, nor the page
+    with every table unfolded has a fault.
+    """
     page = await (await browser.new_context()).new_page()
     await page.goto(f"{watched.url}/admin")
     assert await violations(page) == []

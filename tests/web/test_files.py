@@ -33,8 +33,9 @@ async def test_it_is_light(
     server: ServerProcess, browser: Browser, open_page: OpenPage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
-    All that the page loads, in a language that is not its first, is below 40 KB as our server sends it, and the client for
-    other pages below 8 KB; its sentence in all languages is below 2.5 KB, and the element, which has both, below 10 KB.
+    All that the page loads, in a language that is not its first, is below 40 KB as our server sends it, and
+    the client for other pages below 8 KB; its sentence in all languages is below 2.5 KB, and the element,
+    which has both, below 10 KB.
     """
     context = await browser.new_context(locale="pl")
     asked: list[str] = []
@@ -72,7 +73,8 @@ def test_no_inline_script_or_style() -> None:
 
 def test_everything_is_asked_for_at_once() -> None:
     """
-    The page names each file that its scripts import, so that none waits for another; but no language that few need.
+    The page names each file that its scripts import, so that none waits for another; but no language that few
+    need.
     """
     files = {name: body.decode() for name, body in page_files().items()}
     named = set(re.findall(r'<link rel="modulepreload" href="(.*?)">', files["index.html"]))

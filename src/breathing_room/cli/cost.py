@@ -227,8 +227,8 @@ def command(
 ) -> None:
     """Compute what a room costs in a month, for every way to run it.
 
-    Prices come from files with a source, a date and a grade for each; operations are computed from the crowd. Prices are
-    before tax.
+    Prices come from files with a source, a date and a grade for each; operations are computed from the crowd.
+    Prices are before tax.
 
     STRATEGY is one or more of those in the table; by default all.
     """

@@ -29,7 +29,7 @@ RIGHT: Final = frozenset({"a month", "people", "used", "charge", "KV", "Durable 
 """Columns of numbers."""
 
 
-# --- Bills --------------------------------------------------------------------------------------------------------
+# --- Bills ------------------------------------------------------------------------------------------------
 
 
 def show_bills(
@@ -83,7 +83,9 @@ def row_of(made: Bill) -> tuple[object, ...]:
 
 
 def show_table_of_bills(bills: Sequence[Bill], breaks: Sequence[dict[str, int]], crowd: CrowdProfile) -> None:
-    """Print the bills as a table, and below it which limits break for larger crowds and which bills are unverified."""
+    """Print the bills as a table, and below it which limits break for larger crowds and which bills are
+    unverified.
+    """
     click.echo(f"{describe_crowd(crowd)}\n")
     show(
         ("strategy", "a month", "prices", "of which", "the count", "breaks"),
@@ -124,7 +126,7 @@ def dearest(made: Bill) -> str:
     return shown + (f", and {len(dear) - 2} more" if len(dear) > 2 else "")
 
 
-# --- Reasons ------------------------------------------------------------------------------------------------------
+# --- Reasons ----------------------------------------------------------------------------------------------
 
 
 def show_reasons(chosen: Strategy, crowd: CrowdProfile, book: Book, plan: str, rounding: str) -> None:
@@ -221,7 +223,7 @@ def definitions(figures: Iterable[Figure]) -> list[Figure]:
     return list(found.values())
 
 
-# --- Other options ------------------------------------------------------------------------------------------------
+# --- Other options ----------------------------------------------------------------------------------------
 
 
 def show_budget(crowd: CrowdProfile, book: Book, budget: Decimal, names: tuple[str, ...], rounding: str, *, as_json: bool) -> None:  # fmt: skip
@@ -339,7 +341,7 @@ def show_metrics(
         )  # fmt: skip
 
 
-# --- Helpers ------------------------------------------------------------------------------------------------------
+# --- Helpers ----------------------------------------------------------------------------------------------
 
 
 def today() -> Any:

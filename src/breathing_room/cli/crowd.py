@@ -1,4 +1,6 @@
-"""`breathing-room crowd`: a load generator that fills a room with visitors, and summarizes what they received."""
+"""`breathing-room crowd`: a load generator that fills a room with visitors, and summarizes what they
+received.
+"""
 
 import asyncio
 import contextlib
@@ -143,17 +145,18 @@ def above_zero(text: str) -> float:
 def command(url: str, *, mode: str | None, as_json: bool, **plan: Any) -> None:
     """Fill a room with visitors, and summarize what they received.
 
-    Each visitor has an id of its own, stays for an exponential time, changes mood now and then, and leaves at the
-    end, also after Ctrl-C; a second Ctrl-C ends the command at once. After a restart of the server visitors reconnect as the
-    protocol says.
+    Each visitor has an id of its own, stays for an exponential time, changes mood now and then, and leaves at
+    the end, also after Ctrl-C; a second Ctrl-C ends the command at once. After a restart of the server
+    visitors reconnect as the protocol says.
 
-    Connected visitors hold one WebSocket each; polling visitors share a hundred HTTP connections. The room's settings
-    decide how often they poll and report: to see ten minutes in half a minute, shorten those settings and --visit. The
-    times of legacy clients are constants.
+    Connected visitors hold one WebSocket each; polling visitors share a hundred HTTP connections. The room's
+    settings decide how often they poll and report: to see ten minutes in half a minute, shorten those
+    settings and --visit. The times of legacy clients are constants.
 
-    Each observation compares the room's interval with the size of this crowd: covered or outside. A join or leave in
-    flight counts as either. If the room was not empty, or counts more than this crowd, there are other visitors, whose
-    number is not known; then only counts below this crowd are outside, and the others are not judged.
+    Each observation compares the room's interval with the size of this crowd: covered or outside. A join or
+    leave in flight counts as either. If the room was not empty, or counts more than this crowd, there are
+    other visitors, whose number is not known; then only counts below this crowd are outside, and the others
+    are not judged.
 
     URL is the server's URL.
     """

@@ -68,8 +68,8 @@ def cloudflare(
 ) -> None:
     """Deploy rooms as Durable Objects.
 
-    Writes a folder with the Worker, the page and a wrangler.jsonc, and runs `wrangler deploy` in it, which needs Node and a
-    Cloudflare account.
+    Writes a folder with the Worker, the page and a wrangler.jsonc, and runs `wrangler deploy` in it, which
+    needs Node and a Cloudflare account.
     """
     variables = {} if bucket is None else {f"{ENVIRONMENT_PREFIX}MODE": "poll"}
     for setting in settings:

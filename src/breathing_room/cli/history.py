@@ -60,8 +60,8 @@ def command() -> None:
 def export(data: Path, url: str | None, room: str | None, output: Path) -> None:
     """Write the averages of a room as one JSON object, for clients that cannot reach a server.
 
-    It is the response of GET /v1/rooms/ROOM/history. An offline page may show it, labeled as usual and not as live. It
-    holds averages only, and no visitor ids.
+    It is the response of GET /v1/rooms/ROOM/history. An offline page may show it, labeled as usual and not as
+    live. It holds averages only, and no visitor ids.
     """
     try:
         if room is not None:

@@ -104,11 +104,12 @@ class MigrationStatus:
 def command(old_url: str, new_url: str, room: str | None, every_ms: int, *, once: bool) -> None:
     """Migrate a room from Workers KV into its Durable Object.
 
-    Both serve it meanwhile. OLD_URL is the Worker with rooms in KV (`backend=kv`), NEW_URL one without `backend=kv` over the same namespace. NEW_URL needs the
-    operator's token as its secret BREATHING_ROOM_ADMIN_TOKEN, and this command the same in the environment. The first
-    sample makes the object take over the room. From then on reports to one also reach the other, so that pages can
-    switch at any time. Each sample prints a line. The command ends when no visitor reports to OLD_URL any more, which can
-    then be deleted.
+    Both serve it meanwhile. OLD_URL is the Worker with rooms in KV (`backend=kv`), NEW_URL one without
+    `backend=kv` over the same namespace. NEW_URL needs the operator's token as its secret
+    BREATHING_ROOM_ADMIN_TOKEN, and this command the same in the environment. The first sample makes the
+    object take over the room. From then on reports to one also reach the other, so that pages can switch at
+    any time. Each sample prints a line. The command ends when no visitor reports to OLD_URL any more, which
+    can then be deleted.
     """
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:

@@ -107,7 +107,9 @@ def _refusal(error: HTTPError) -> str:
 
 
 def trend(samples: Sequence[Mapping[str, Any]], now_ms: int) -> str:
-    """Draw the last 24 hours as a line of letters: the highest count of every 20 minutes, a dot where none is known."""
+    """Draw the last 24 hours as a line of letters: the highest count of every 20 minutes, a dot where none is
+    known.
+    """
     highest: list[int | None] = [None] * LETTERS
     for sample in samples:
         index = LETTERS - 1 - (now_ms - sample["at_ms"]) * LETTERS // DAY_MS

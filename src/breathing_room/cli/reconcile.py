@@ -57,9 +57,10 @@ class Length(click.ParamType[int]):
 def command(config_path: Path | None, data: str | None, every_ms: int | None, **own: str | None) -> None:
     """Set the sampling rates of rooms in store mode.
 
-    It runs beside the writers (`breathing-room serve --stateless`). Each run reads all reports, sets the sampling rates, counts expired leases and prints a line. Exactly one process may
-    run it: a scheduler once a minute, or one process with --every. If it stops, people are still counted without bias,
-    but the panel outgrows its size. It needs the same settings as the writers: set them in the environment, or in one file.
+    It runs beside the writers (`breathing-room serve --stateless`). Each run reads all reports, sets the
+    sampling rates, counts expired leases and prints a line. Exactly one process may run it: a scheduler once
+    a minute, or one process with --every. If it stops, people are still counted without bias, but the panel
+    outgrows its size. It needs the same settings as the writers: set them in the environment, or in one file.
     """
     try:
         config = load_store_mode_config(config_path, {"data": data, **own})

@@ -40,9 +40,9 @@ from breathing_room.hosts.server.logging import set_up_logging
 def command(config_path: Path | None, *, stateless: bool, **given: str | None) -> None:
     """Serve rooms, and the page, until Ctrl-C.
 
-    No setup is needed: the data is in one file in the current folder, and survives a restart.
-    Every option can also be set in the environment (BREATHING_ROOM_LEASE_MS=2000) or in a file (lease_ms = 2000);
-    the command line overrides the environment, and the environment the file. Secrets are no options: the key for
+    No setup is needed: the data is in one file in the current folder, and survives a restart. Every option
+    can also be set in the environment (BREATHING_ROOM_LEASE_MS=2000) or in a file (lease_ms = 2000); the
+    command line overrides the environment, and the environment the file. Secrets are no options: the key for
     signed visitor ids is BREATHING_ROOM_SIGNING_KEY, or signing_key in the file.
     """
     if not stateless:

@@ -69,7 +69,9 @@ def store_mode_options(command: Command) -> Command:
 
 
 def _options(command: Command, declared: Iterable[Setting], prefix: str = "") -> Command:
-    """Add options whose text is parsed later, with that of the environment: an option that is not given is None."""
+    """Add options whose text is parsed later, with that of the environment: an option that is not given is
+    None.
+    """
     for one in reversed([one for one in declared if not one.secret]):
         command = click.option(
             "--" + one.name.replace("_", "-"),

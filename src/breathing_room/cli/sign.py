@@ -15,8 +15,9 @@ from breathing_room.hosts.common.access.signing import sign_visitor
 def command(room: str, config_path: Path | None) -> None:
     """Print a signed visitor id for ROOM, for one visitor.
 
-    The key is that of the server: BREATHING_ROOM_SIGNING_KEY, or signing_key in the file. In production a site calls
-    breathing_room.sign_visitor, or computes the same in its own language; this command is for tests by hand.
+    The key is that of the server: BREATHING_ROOM_SIGNING_KEY, or signing_key in the file. In production a
+    site calls breathing_room.sign_visitor, or computes the same in its own language; this command is for
+    tests by hand.
     """
     try:
         config = load_config(config_path, {})

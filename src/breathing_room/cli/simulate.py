@@ -1,4 +1,6 @@
-"""`breathing-room simulate`: run a crowd against the real room in virtual time, and compare the count with the truth."""
+"""`breathing-room simulate`: run a crowd against the real room in virtual time, and compare the count with
+the truth.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -101,8 +103,9 @@ def command(
 ) -> None:
     """Simulate a crowd, and compare the count with the truth.
 
-    Time is virtual: a day of a million people takes less than a minute. The room, its write policies and the clients are
-    the deployed code; arrivals, visits, networks and caches are simulated. The same seed gives the same result.
+    Time is virtual: a day of a million people takes less than a minute. The room, its write policies and the
+    clients are the deployed code; arrivals, visits, networks and caches are simulated. The same seed gives
+    the same result.
 
     A scenario is a TOML file; `--list` shows those that are shipped.
     """
@@ -171,7 +174,9 @@ def _read(
     policy: str | None,
     estimators: str | None,
 ) -> tuple[Scenario, Sequence[int]]:
-    """Load the scenario with the overrides of the command line, and return it with the sizes of its crowds."""
+    """Load the scenario with the overrides of the command line, and
+    return it with the sizes of its crowds.
+    """
     run: dict[str, Any] = {"hours": hours, "mode": mode, "policy": policy}
     if estimators is not None:
         run["estimators"] = [part.strip() for part in estimators.split(",") if part.strip()]
@@ -206,7 +211,7 @@ def _write(path: Path, write: Callable[[], object]) -> None:
         raise click.ClickException(f"cannot write {path}: {error.strerror or error}") from None
 
 
-# --- Text output --------------------------------------------------------------------------------------------------
+# --- Text output ------------------------------------------------------------------------------------------
 
 
 def _show(result: dict[str, Any]) -> None:

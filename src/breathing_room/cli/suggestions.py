@@ -8,7 +8,9 @@ import click
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error message that suggests the known name nearest to another one; empty if none is near."""
+    """Return the end of an error message that suggests the known name nearest to another one; empty if none
+    is near.
+    """
     found = get_close_matches(name, list(known), n=1)
     return f"; did you mean {found[0]}?" if found else ""
 

@@ -66,14 +66,16 @@ PHASES: Final = {"inhale": "breathe in", "hold": "hold", "exhale": "breathe out"
 def command(url: str, *, room: str | None, once: bool, as_json: bool, admin: bool) -> None:
     """Watch a room without being counted, until Ctrl-C.
 
-    In a terminal it shows the count, the moods and the breath of the room. In a pipe it prints a line for every change.
+    In a terminal it shows the count, the moods and the breath of the room. In a pipe it prints a line for
+    every change.
 
     URL is the server's URL.
     """
     # The client's warnings are printed below in other words, and would overwrite the live view.
     logging.getLogger("breathing_room.client").addHandler(logging.NullHandler())
     console = Console()
-    # A process in the background of a shell without job control starts with SIGINT ignored, and Python keeps that.
+    # A process in the background of a shell without job control starts with SIGINT ignored, and Python keeps
+    # that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if admin:
         with contextlib.suppress(KeyboardInterrupt):

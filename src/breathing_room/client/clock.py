@@ -1,15 +1,18 @@
 """Estimate the server's wall clock from round trips.
 
-A request carries our time and comes back with the server's. If both ways took equally long, the server's clock is
-ahead of ours by ``now - (sent + received) / 2``; however unequal they were, that is wrong by half of the round
-trip at most. So every answer gives an interval that contains the true offset, and the shortest trip gives the best.
+A request carries our time and comes back with the server's. If both ways took equally long, the server's
+clock is ahead of ours by ``now - (sent + received) / 2``; however unequal they were, that is wrong by half of
+the round trip at most. So every answer gives an interval that contains the true offset, and the shortest trip
+gives the best.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
 SAMPLES = 8
-"""The best of the last few round trips counts, so that a slow network does not hide an old fast one for ever."""
+"""The best of the last few round trips counts, so that a slow network
+does not hide an old fast one for ever.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ class ServerClock:
         if received_ms < sent_ms:
             return  # Our clock was set back meanwhile.
         sample = _Sample(now_ms - (sent_ms + received_ms) / 2, (received_ms - sent_ms) / 2)
-        # Intervals that do not overlap cannot both contain the true offset: one of the clocks was set, and the
-        # old samples are void. The server sends whole milliseconds, which blurs each sample by one.
+        # Intervals that do not overlap cannot both contain the true offset: one of the clocks was set, and
+        # the old samples are void. The server sends whole milliseconds, which blurs each sample by one.
         if any(
             abs(old.offset_ms - sample.offset_ms) > old.error_ms + sample.error_ms + 2
             for old in self._samples

@@ -71,12 +71,12 @@ class ConnectionLostError(BreathingRoomError):
             cap_s: The longest wait of all, not counting what the server asked for.
 
         Returns:
-            What the server asked for, and on top of it a full-jittered wait, uniform from 0 to
-            ``min(cap, base * 2**failures)``; without that when the server spread its clients, and no attempt has
-            failed since.
+            What the server asked for, and on top of it a full-jittered wait, uniform from 0 to ``min(cap,
+            base * 2**failures)``; without that when the server spread its clients, and no attempt has failed
+            since.
 
-        Source: Brooker, "Exponential backoff and jitter", AWS architecture blog, 2015: of the ways to reconnect
-        after an outage this one asks the least of the server.
+        Source: Brooker, "Exponential backoff and jitter", AWS architecture blog, 2015: of the ways to
+        reconnect after an outage this one asks the least of the server.
         """
         if self.spread and not failures:
             return self.retry_ms / 1000
@@ -122,7 +122,9 @@ def error_from_response(
 
 
 def error_from_exception(error: BaseException) -> ConnectionLostError:
-    """Return the error that a failed connection attempt means; unlike the system's text it names no address."""
+    """Return the error that a failed connection attempt means; unlike
+    the system's text it names no address.
+    """
     match error:
         case TimeoutError():
             reason = "no answer"

@@ -1,7 +1,8 @@
 """The range of counts that a room may show for connections of our own, while some of them join and leave.
 
-A room receives a join or a leave later than the client sends it, and its count takes time to travel back. So a count is
-right if it was the true number at some instant of the last seconds; it is compared with the range over these seconds.
+A room receives a join or a leave later than the client sends it, and its count takes time to travel back. So
+a count is right if it was the true number at some instant of the last seconds; it is compared with the range
+over these seconds.
 """
 
 from collections import deque
@@ -27,8 +28,8 @@ class _Bucket:
 class ExpectedCount:
     """The range of the number of our own connections over a time that ends now.
 
-    At every instant the number lies between the connections that are surely counted (joined, and not yet leaving) and those
-    that may be (joining, leaving, or reconnecting).
+    At every instant the number lies between the connections that are surely counted (joined, and not yet
+    leaving) and those that may be (joining, leaving, or reconnecting).
     """
 
     def __init__(self) -> None:

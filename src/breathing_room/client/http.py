@@ -1,7 +1,7 @@
 """A small HTTP client for polling: one request at a time over connections that are kept alive.
 
-A general library would add a dependency for a parser, which is installed already, and a connection. Strict limits:
-a response is read whole, within a time and up to a size, or the connection is closed.
+A general library would add a dependency for a parser, which is installed already, and a connection. Strict
+limits: a response is read whole, within a time and up to a size, or the connection is closed.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from breathing_room.core.errors import HostError
 RESPONSE_BYTES_MAX: Final = 65_536
 """A presence has some 400 bytes, and a config not many more."""
 
-# The characters that may stand unquoted in a path or a query (RFC 3986, section 3.3), and the quotes themselves.
+# The characters that may stand unquoted in a path or a query (RFC 3986, section 3.3), and the quotes
+# themselves.
 UNQUOTED: Final = "/?:@!$&'()*+,;=~%-._"
 
 
@@ -201,7 +202,8 @@ class HttpClient:
     async def request(self, endpoint: Endpoint, body: bytes | None = None) -> ClientResponse:
         """Send a request and return the response.
 
-        A request on a connection that turns out to be closed is sent again on a new one: all of ours are idempotent.
+        A request on a connection that turns out to be closed is sent again on a new one: all of ours are
+            idempotent.
 
         Args:
             endpoint: Where to send it.

@@ -1,7 +1,8 @@
 """Being in a room without a socket: the requests of a ``Poller``, sent over HTTP.
 
-The rules are those of ``core/client_rules/polling.py``; here are the requests, the clock, and what becomes of a response.
-``send_request`` sends one request of a poller, for the load generator as well; ``Polling`` is the visit of one client.
+The rules are those of ``core/client_rules/polling.py``; here are the requests, the clock, and what becomes of
+a response. ``send_request`` sends one request of a poller, for the load generator as well; ``Polling`` is the
+visit of one client.
 """
 
 import asyncio
@@ -133,8 +134,9 @@ class Polling:
         rng: The source of the poll factor and of the jitter.
         clock: Is given the server's time in responses to reports, which no cache keeps.
         on_presence: Called with each presence that is newer than the one before.
-        on_poll_failure: Called when a poll failed, with the error and the time of the last new presence, by the loop's
-            clock; also with None for the error when a poll brought nothing new. It may raise to end the visit.
+        on_poll_failure: Called when a poll failed, with the error and the time of the last new presence, by
+            the loop's clock; also with None for the error when a poll brought nothing new. It may raise to
+            end the visit.
     """
 
     def __init__(
@@ -160,7 +162,8 @@ class Polling:
         self._clock = clock
         self._on_presence = on_presence
         self._on_poll_failure = on_poll_failure
-        # Reports and leaves have a connection of their own: they keep their order, and no poll waits for them.
+        # Reports and leaves have a connection of their own: they keep their order, and no poll waits for
+        # them.
         self._poll_http, self._report_http = HttpClient(timing.answer_s), HttpClient(timing.answer_s)
         self._requests: set[asyncio.Task[None]] = set()
         self._has_changed = asyncio.Event()
@@ -169,7 +172,8 @@ class Polling:
         self._error: BaseException | None = None
         self._newest: Presence | None = None
         self._newest_at_s = 0.0
-        # A presence that was read before the server counted us. A client never sees a count that lacks itself.
+        # A presence that was read before the server counted us. A client never sees a count that lacks
+        # itself.
         self._held_back: Presence | None = None
 
     async def run(self) -> NoReturn:
@@ -197,7 +201,8 @@ class Polling:
             await self._leave()
 
     async def send_mood(self, mood: str) -> None:
-        """Report a mood, and return when the server has taken it, needs no report of it, or cannot be reached now.
+        """Report a mood, and return when the server has taken it, needs no report of it, or cannot be reached
+        now.
 
         Raises:
             RefusedError: The room has no such mood.

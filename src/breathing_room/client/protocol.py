@@ -1,7 +1,7 @@
 """The client's half of the protocol: URLs, and the decoding of the server's messages.
 
-``docs/reference/protocol.md`` is the contract. Every message is validated before it is passed on: it may come from
-another version of the server or from a proxy in between, and it is printed in terminals.
+``docs/reference/protocol.md`` is the contract. Every message is validated before it is passed on: it may come
+from another version of the server or from a proxy in between, and it is printed in terminals.
 """
 
 import json
@@ -104,8 +104,8 @@ def decode(text: str | bytes) -> Presence | TimeAnswer | ClientError | None:
     """Decode one message of the server.
 
     Returns:
-        The message; a `ClientError`, as a value, when the server rejected a message of ours; None when its type is
-        unknown to this version, or a ``pong``.
+        The message; a `ClientError`, as a value, when the server rejected a message of ours; None when its
+        type is unknown to this version, or a ``pong``.
 
     Raises:
         ValueError: The message is malformed.

@@ -1,12 +1,10 @@
 """The room of the Python client: stay connected, and yield the latest presence.
 
-Theory of operation
--------------------
-One task fetches the room's config, and then connects as it says: over a WebSocket (``room_connection.py``) or by polling
-(``polling.py``). When the connection is lost it starts over, after the wait that the close code asks for. An iteration
-waits for the latest presence and never for an older one: there is no queue to fall behind in. While there is no
-connection, or polls fail, the last presence stays valid for its ``stale_after_ms``, and is then yielded once more
-with the method ``stale``.
+Theory of operation ------------------- One task fetches the room's config, and then connects as it says: over
+a WebSocket (``room_connection.py``) or by polling (``polling.py``). When the connection is lost it starts
+over, after the wait that the close code asks for. An iteration waits for the latest presence and never for an
+older one: there is no queue to fall behind in. While there is no connection, or polls fail, the last presence
+stays valid for its ``stale_after_ms``, and is then yielded once more with the method ``stale``.
 """
 
 import asyncio
@@ -72,8 +70,9 @@ def connect(
         url: The server's URL: ``http://``, ``https://``, ``ws://`` or ``wss://``.
         room: The room's name; None for the server's default room.
         mood: One of the room's moods; None to name none.
-        visitor: The visitor id, 16 to 64 of ``A-Za-z0-9_-`` with at least 128 random bits, or one that the server signed
-            (``breathing-room sign``); a random one by default. Connections with the same id are one person.
+        visitor: The visitor id, 16 to 64 of ``A-Za-z0-9_-`` with at least 128 random bits, or one that the
+            server signed (``breathing-room sign``); a random one by default. Connections with the same id are
+            one person.
         observe: Watch the room without being counted.
         attempts_max: Failed attempts in a row after which to give up; None to go on for ever.
         timing: Timeouts and waits.
@@ -83,7 +82,8 @@ def connect(
         The room. Entering it returns at once, whether or not the server is reachable.
 
     Raises:
-        HostError: The URL, the room's name or the visitor id is invalid, or an observer was given an id or a mood.
+        HostError: The URL, the room's name or the visitor id is invalid, or an observer was given an id or a
+            mood.
     """
     if observe and (mood is not None or visitor is not None):
         raise HostError("an observer is not counted: observe=True takes neither visitor nor mood")
@@ -104,8 +104,9 @@ def connect(
 class Room:
     """A room that the client has joined or observes. Made by `connect`.
 
-    Iterating over it yields presences: the latest, if there is one, then each change. A slow loop gets the latest and
-    skips what came before it. The iteration goes on through lost connections, and ends with `leave`.
+    Iterating over it yields presences: the latest, if there is one, then each change. A slow loop gets the
+    latest and skips what came before it. The iteration goes on through lost connections, and ends with
+    `leave`.
 
     Raises (from the iteration and from `set_mood`):
         RefusedError: The server rejected the client for good: an unknown mood, a bad room, too many sockets.
@@ -165,7 +166,9 @@ class Room:
 
     @property
     def state(self) -> State:
-        """Whether the presence can be shown as it is: ``live``, ``stale``, or ``unknown`` when there is no count."""
+        """Whether the presence can be shown as it is: ``live``, ``stale``, or ``unknown`` when there is no
+        count.
+        """
         if self._presence is None or self._presence.method == "unknown":
             return "unknown"
         return "stale" if self._presence.method == "stale" else "live"
@@ -178,20 +181,23 @@ class Room:
     def displayed_count(self) -> int | None:
         """Return the count to display at this moment; None while it is unknown.
 
-        Where presence is polled, the count is interpolated from one presence to the next, and stays inside the interval of
-        the latest.
+        Where presence is polled, the count is interpolated from one presence to the next, and stays inside
+        the interval of the latest.
         """
         return self._interpolator.at(now_ms())
 
     def server_now_ms(self) -> int:
-        """Return the server's wall clock in milliseconds since 1970-01-01 UTC; our own until the first round trip."""
+        """Return the server's wall clock in milliseconds since 1970-01-01 UTC; our own until the first round
+        trip.
+        """
         return round(time.time() * 1000 + self._clock.offset_ms)
 
     async def set_mood(self, mood: str) -> None:
         """Change the mood; ``unspoken`` clears it.
 
-        Returns when the server has taken it. Without a connection it returns at once, and the mood is sent with the next
-        join; it also returns at once in a room that polls, if this visitor is not in the sample.
+        Returns when the server has taken it. Without a connection it returns at once, and the mood is sent
+        with the next join; it also returns at once in a room that polls, if this visitor is not in the
+        sample.
 
         Raises:
             ClientError: The room has no such mood; the one before stays.
@@ -212,7 +218,10 @@ class Room:
             raise
 
     async def leave(self) -> None:
-        """Leave the room: the server counts the visitor out at once, and the iteration ends. Leaving again does nothing."""
+        """Leave the room: the server counts the visitor out at once, and the iteration ends.
+
+        Leaving again does nothing.
+        """
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -261,7 +270,8 @@ class Room:
         self._notify()
 
     def _notify(self) -> None:
-        # Every iteration holds the event that it waits for, so none misses a change and none clears the event of another.
+        # Every iteration holds the event that it waits for, so none misses a change and none clears the event
+        # of another.
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -292,7 +302,8 @@ class Room:
         if self._attempts_max is not None and self._failures >= self._attempts_max:
             raise UnreachableError(self.url, lost.reason) from None
         if self._failures == 1:
-            # A program that waits for the first presence shows nothing else: Python prints warnings by itself.
+            # A program that waits for the first presence shows nothing else: Python prints warnings by
+            # itself.
             logger.warning("no connection to %s: %s; trying again", self.url, lost)
         elif is_first:
             logger.info("connection lost: %s", lost)
@@ -376,7 +387,8 @@ class Room:
             if closure := error_from_close(code, reason):
                 raise closure from None
         except ConnectionLostError:
-            # A close would end the visit, if it arrived: the connection is cut instead, and the lease goes on.
+            # A close would end the visit, if it arrived: the connection is cut instead, and the lease goes
+            # on.
             socket.transport.abort()
             raise
         finally:
@@ -414,7 +426,8 @@ class Room:
         self._notify()
 
     def _mark_stale_later(self, received_at_s: float) -> None:
-        """Publish the presence as stale ``stale_after_ms`` after the last message, unless a newer one comes before.
+        """Publish the presence as stale ``stale_after_ms`` after the last message, unless a newer one comes
+        before.
 
         It counts from the last message of any kind: changes since then may have been missed.
         """

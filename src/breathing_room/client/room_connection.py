@@ -1,9 +1,9 @@
 """One WebSocket connection to a room, from the join message to the close.
 
-The client sends a ping every ``ping_s``, also while messages arrive, so that the server knows that it is alive. Any
-message of the server shows that the server is alive; a ping without any message in answer is how a dead connection
-is noticed. Requests for the time find the server's clock in the first seconds. Messages are answered in order, so a
-request for the time also confirms that the message before it was taken.
+The client sends a ping every ``ping_s``, also while messages arrive, so that the server knows that it is
+alive. Any message of the server shows that the server is alive; a ping without any message in answer is how a
+dead connection is noticed. Requests for the time find the server's clock in the first seconds. Messages are
+answered in order, so a request for the time also confirms that the message before it was taken.
 """
 
 import asyncio
@@ -59,7 +59,8 @@ class RoomConnection:
         self._clock = clock
         self._on_presence = on_presence
         self._has_joined = False
-        # Unanswered requests for the time, by the time that each carries, with what waits for its answer, if anything does.
+        # Unanswered requests for the time, by the time that each carries, with what waits for its answer, if
+        # anything does.
         self._time_requests: dict[float, asyncio.Future[None] | None] = {}
         self._unanswered_since_s: float | None = None
 
@@ -68,7 +69,8 @@ class RoomConnection:
 
         Raises:
             RefusedError: The join was refused, and would be the next time as well.
-            ConnectionLostError: The server sent nothing for ``answer_s`` after a ping or a request for the time.
+            ConnectionLostError: The server sent nothing for ``answer_s`` after a ping or a request for the
+                time.
             ConnectionClosed: The connection was closed.
         """
         loop = asyncio.get_running_loop()

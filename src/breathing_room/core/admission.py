@@ -1,13 +1,15 @@
 """Admission: whether a report, leave, heartbeat or connection is accepted.
 
-Every host, the writers of store mode and the simulator use this module, so that all accept the same. The origin of a request is
-checked by the host before: it knows headers, the core does not.
+Every host, the writers of store mode and the simulator use this module, so that all accept the same. The
+origin of a request is checked by the host before: it knows headers, the core does not.
 
 A report passes these steps, and the first that rejects it ends it:
 
 1. It is decoded: its form, its mood, its epoch.
-2. Its visitor id is verified, where ids are signed. The check is handed in as a function, since the key is the host's.
-3. Its ticket is computed. A report whose ticket is not below the rate is outside the panel: it costs nothing, and its answer holds the rate.
+2. Its visitor id is verified, where ids are signed. The check is handed in as a function, since the key is
+   the host's.
+3. Its ticket is computed. A report whose ticket is not below the rate is outside the panel: it costs nothing,
+   and its answer holds the rate.
 4. A report inside the panel takes a token (``rate_limit.py``).
 
 Steps 1 and 2 need nothing of the room, so a host may do them before it opens one.
@@ -24,7 +26,9 @@ from breathing_room.core.tickets import ticket
 from breathing_room.core.wire import Report, check_visitor, decode_object, decode_report
 
 Verify: TypeAlias = Callable[[str, bool], None]
-"""Raises a ``ClientError`` for a visitor id without a valid signature; with the flag set (a leave) a signature is never too old."""
+"""Raises a ``ClientError`` for a visitor id without a valid signature; with the flag set (a leave) a
+signature is never too old.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,8 @@ class Admission:
         config: How the room works.
         verify: Checks signed visitor ids; None where ids are not signed.
         now_ms: The host's time. Every later time given is at least as late.
-        has_memory: Whether a process keeps the room between two requests. Without one, reports are not limited, and legacy clients
-            cannot be counted.
+        has_memory: Whether a process keeps the room between two requests. Without one, reports are not
+            limited, and legacy clients cannot be counted.
 
     Attributes:
         bucket: The rate limit of reports; None for none.
@@ -121,8 +125,8 @@ class Admission:
         """Admit a heartbeat of a legacy client, which draws by lot whether it reports.
 
         Raises:
-            ClientError: ``cannot_count`` without a process that keeps the room; ``unsigned_visitor`` where ids are signed, since one signed id
-                could send any number of heartbeats; ``over_budget``.
+            ClientError: ``cannot_count`` without a process that keeps the room; ``unsigned_visitor`` where
+                ids are signed, since one signed id could send any number of heartbeats; ``over_budget``.
         """
         if self.bucket is None:
             reject_legacy_report()

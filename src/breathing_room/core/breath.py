@@ -1,7 +1,7 @@
 """The breathing pattern that all visitors share: a pure function of wall time.
 
-A pattern is a cycle of phases, and cycles are counted from the Unix epoch. Clients whose clocks agree therefore show the
-same phase, and no message is needed to keep them in step.
+A pattern is a cycle of phases, and cycles are counted from the Unix epoch. Clients whose clocks agree
+therefore show the same phase, and no message is needed to keep them in step.
 """
 
 from dataclasses import dataclass

@@ -1,18 +1,18 @@
 """The broadcaster: what is published of a room, to whom, and when.
 
-Theory of operation
--------------------
-A room knows its own sums, and those that its peers, the other replicas of the same room, sent last; on one machine there are none
-(``NO_PEERS``). From both follow the *counts* that are published (``summary.py``). Whenever they differ from the last ones the *version*
-rises. Effects name a version, and the presence of a version is described once, when the host asks for it: a burst of a hundred joins
-in one turn of the host costs a hundred additions, one description and one encoding.
+Theory of operation ------------------- A room knows its own sums, and those that its peers, the other
+replicas of the same room, sent last; on one machine there are none (``NO_PEERS``). From both follow the
+*counts* that are published (``summary.py``). Whenever they differ from the last ones the *version* rises.
+Effects name a version, and the presence of a version is described once, when the host asks for it: a burst of
+a hundred joins in one turn of the host costs a hundred additions, one description and one encoding.
 
-Broadcasts are coalesced. The first change is broadcast at once, later ones when ``push_ms`` have passed, which grows with the number of
-subscribers; changes that cancel out are not broadcast at all. A connection that joins or begins to observe in between gets
-a reply of its own, which may be newer than the last broadcast (*ahead*); then a broadcast follows even if the change was reverted.
+Broadcasts are coalesced. The first change is broadcast at once, later ones when ``push_ms`` have passed,
+which grows with the number of subscribers; changes that cancel out are not broadcast at all. A connection
+that joins or begins to observe in between gets a reply of its own, which may be newer than the last broadcast
+(*ahead*); then a broadcast follows even if the change was reverted.
 
-Estimates drift with time alone. The drift is published with the next change and not before, so that neither hibernation nor an extra
-timer can be observed from outside.
+Estimates drift with time alone. The drift is published with the next change and not before, so that neither
+hibernation nor an extra timer can be observed from outside.
 """
 
 from dataclasses import replace
@@ -120,7 +120,9 @@ class Broadcaster:
         return Send(requester, self.version)
 
     def push_ms(self, subscribers: int) -> int:
-        """Return the time between two broadcasts: it grows with the subscribers once they would cost too much."""
+        """Return the time between two broadcasts: it grows with the subscribers once they would cost too
+        much.
+        """
         return max(self._config.push_ms, subscribers * 1_000 // self._config.pushes_per_s)
 
     def next_at_ms(self, subscribers: int) -> int | None:
@@ -140,7 +142,10 @@ class Broadcaster:
         return presence
 
     def flush(self, *, now_ms: int) -> Presence:
-        """Return the presence to send, at the end of a turn. It may be newer than the version that an effect named."""
+        """Return the presence to send, at the end of a turn.
+
+        It may be newer than the version that an effect named.
+        """
         self._note_reply()
         return self.presence(now_ms=now_ms)
 

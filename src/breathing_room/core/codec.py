@@ -4,11 +4,13 @@
 
     4 B magic | u32 header length | header | columns
 
-The magic names the format and its version. The header is a JSON object and holds the number of rows, which is the length of every
-column. Integers are little-endian. Snapshots, deltas, reports and updates of shards, and rows of hibernated objects are encoded so.
+The magic names the format and its version. The header is a JSON object and holds the number of rows, which is
+the length of every column. Integers are little-endian. Snapshots, deltas, reports and updates of shards, and
+rows of hibernated objects are encoded so.
 
-Decoding trusts nothing. A value of another format is a ``HostError`` at once; a damaged one raises one of ``DAMAGE``
-while its header or its columns are read, and the decoder of each format turns that into a ``HostError`` of its own.
+Decoding trusts nothing. A value of another format is a ``HostError`` at once; a damaged one raises one of
+``DAMAGE`` while its header or its columns are read, and the decoder of each format turns that into a
+``HostError`` of its own.
 """
 
 import json
@@ -32,7 +34,9 @@ DAMAGE: Final = (
     OverflowError,
     RecursionError,
 )
-"""What reading a damaged value may raise: a header of another shape, a number that is none, a column that is too short."""
+"""What reading a damaged value may raise: a header of another shape, a number that is none, a column that is
+too short.
+"""
 
 _LENGTH: Final = struct.Struct("<I")
 _U32_MAX: Final = 2**32 - 1
@@ -103,7 +107,8 @@ def read_number(value: Any, *, least: float = 0.0, most: float = 2.0**53) -> flo
 
 
 class ColumnReader:
-    """Reads the columns of a value, one after another. Every method raises ``ValueError`` for a column that is not valid.
+    """Reads the columns of a value, one after another. Every method raises ``ValueError`` for a column that
+    is not valid.
 
     Args:
         value: The whole value.

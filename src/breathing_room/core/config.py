@@ -1,8 +1,8 @@
 """The settings of a room, with the reason for each default.
 
-A setting is declared once: default, meaning with its consequence, unit, range and group stand with the field, and from
-there come the checks, ``--help``, the reference and what hosts read from flags, variables and files. Relations between
-settings are checked by hand, after the ranges.
+A setting is declared once: default, meaning with its consequence, unit, range and group stand with the field,
+and from there come the checks, ``--help``, the reference and what hosts read from flags, variables and files.
+Relations between settings are checked by hand, after the ranges.
 
 Environment, flags and files are read by the hosts and the command; the core receives one validated object.
 """
@@ -88,7 +88,8 @@ class Setting:
         return {bool: "true or false", str: "a string", tuple: "a list of strings"}.get(self.kind, "tables")
 
     def check(self, value: Any) -> None:
-        """Reject a number outside the range, a word that is no choice, and a switch that is neither true nor false.
+        """Reject a number outside the range, a word that is no choice, and a switch that is neither true nor
+        false.
 
         Raises:
             ConfigError: It names the setting, what is accepted and the value.
@@ -120,7 +121,8 @@ def setting(
     """Declare a field of a config, as ``Setting`` describes it; a number has a range.
 
     Without a group the reference leaves it out, and ``--help`` has it among the options of the command.
-    Without ``shown`` the ``repr`` of the config leaves the field out: an address may hold a password. A secret is never shown.
+    Without ``shown`` the ``repr`` of the config leaves the field out: an address may hold a password. A
+    secret is never shown.
     """
     declared = {
         "meaning": meaning,
@@ -141,7 +143,9 @@ def setting_of(config: type, name: str, **changes: Any) -> Any:
 
 
 def settings_of(config: type) -> dict[str, Setting]:
-    """Return the settings of a config's class by name; fields that were not declared as settings are left out."""
+    """Return the settings of a config's class by name; fields that were not declared as settings are left
+    out.
+    """
     return {
         item.name: Setting(name=item.name, kind=type(item.default), default=item.default, **item.metadata)
         for item in fields(config)
@@ -351,24 +355,31 @@ class RoomConfig:
 
     @property
     def fresh_ms(self) -> int:
-        """How long after a report the next one is overdue: one and a quarter ``heartbeat_ms``, at most 45 s late."""
+        """How long after a report the next one is overdue: one and a quarter ``heartbeat_ms``, at most 45 s
+        late.
+        """
         return self.heartbeat_ms + min(self.heartbeat_ms // 4, 45_000)
 
     @property
     def heartbeat_lease_ms(self) -> int:
         """How long after a report a visitor without a connection stays counted.
 
-        One ``heartbeat_ms`` and 90 s of retries, and never less than 2.5 heartbeats of a page whose timers the browser throttles.
+        One ``heartbeat_ms`` and 90 s of retries, and never less than 2.5 heartbeats of a page whose timers
+        the browser throttles.
         """
         return max(self.heartbeat_ms + 90_000, 5 * THROTTLED_HEARTBEAT_MS // 2)
 
     @property
     def ghost_ms(self) -> float:
-        """For how long on average a ghost is counted: a lease, less the half of ``heartbeat_ms`` before the departure."""
+        """For how long on average a ghost is counted: a lease, less the half of ``heartbeat_ms`` before the
+        departure.
+        """
         return self.heartbeat_lease_ms - self.heartbeat_ms / 2
 
     def reports_share(self, arrivals_per_ms: float) -> float:
-        """Return the share of the daily budget that reports arriving at this rate spend; 0 without a budget."""
+        """Return the share of the daily budget that reports arriving at
+        this rate spend; 0 without a budget.
+        """
         return arrivals_per_ms * DAY_MS / self.reports_per_day if self.reports_per_day else 0.0
 
 

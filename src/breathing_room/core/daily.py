@@ -1,15 +1,18 @@
 """A room's day, for its operator: distinct visitors, the peak, and the last 24 hours.
 
-*Today* is the epoch, by default the day in UTC. The secret of visitors' keys changes with it, so no visitor can be recognized across
-its end, and the figures of today start again. Only the timeline of the last 24 hours goes on.
+*Today* is the epoch, by default the day in UTC. The secret of visitors' keys changes with it, so no visitor
+can be recognized across its end, and the figures of today start again. Only the timeline of the last 24 hours
+goes on.
 
-Visitors are counted with two sketches (``core/estimate/distinct.py``): one of those with a connection, one of those who reported
-without one. A visitor in both is one person in their union. While every visitor without a connection is asked to report, the union
-is all visitors. As soon as only a sample is asked, most visitors without a connection send nothing, so from then on the figure
-is *at least* so many, until the day ends. It is not divided by the sample rate: the rate changes over the day, and a visitor
-who stays long is asked at many rates.
+Visitors are counted with two sketches (``core/estimate/distinct.py``): one of those with a connection, one of
+those who reported without one. A visitor in both is one person in their union. While every visitor without a
+connection is asked to report, the union is all visitors. As soon as only a sample is asked, most visitors
+without a connection send nothing, so from then on the figure is *at least* so many, until the day ends. It is
+not divided by the sample rate: the rate changes over the day, and a visitor who stays long is asked at many
+rates.
 
-A visitor who is here when the day begins, leaves and comes back later counts twice: the first time under the key of the day before.
+A visitor who is here when the day begins, leaves and comes back later counts twice: the first time under the
+key of the day before.
 """
 
 import base64
@@ -139,7 +142,7 @@ class DailyStats:
         self._turn(wall_ms)
         return _rounded(self._on_sockets, whole=True)
 
-    # --- Store ------------------------------------------------------------------------------------------------
+    # --- Store ---------------------------------------------------------------------------------------------
 
     def encode(self) -> bytes:
         """Encode today as one value for a store; the timeline is not kept."""
@@ -155,7 +158,8 @@ class DailyStats:
         return json.dumps(body, separators=(",", ":")).encode()
 
     def merge(self, value: bytes) -> None:
-        """Merge a stored value of the same day, written by this server before a restart or by another; any other day is ignored.
+        """Merge a stored value of the same day, written by this server before a restart or by another; any
+        other day is ignored.
 
         Raises:
             HostError: It is damaged, or of another version. Nothing was merged.
@@ -180,7 +184,7 @@ class DailyStats:
         if peak is not None and (self.peak is None or (peak.count or 0) > (self.peak.count or 0)):
             self.peak = peak
 
-    # --- Operator's page --------------------------------------------------------------------------------------
+    # --- Operator's page -----------------------------------------------------------------------------------
 
     def body(self, *, wall_ms: int) -> dict[str, Any]:
         """Return the figures of today: when it began, the peak, and the distinct visitors."""

@@ -1,8 +1,9 @@
 """Deadlines that are moved far more often than they are met, at O(1) each.
 
-A lease is renewed by every heartbeat and almost never ends. So a renewal moves nothing here: an item stays where it was put. When
-that time comes its owner checks whether the lease has ended, and if not puts the item at its end. Times lie on a grid of
-``TICK_MS``, so there are at most lease / tick different ones, however many items there are.
+A lease is renewed by every heartbeat and almost never ends. So a renewal moves nothing here: an item stays
+where it was put. When that time comes its owner checks whether the lease has ended, and if not puts the item
+at its end. Times lie on a grid of ``TICK_MS``, so there are at most lease / tick different ones, however many
+items there are.
 """
 
 import heapq
@@ -70,8 +71,8 @@ class DeadlineQueue(Generic[Item]):
 class FixedTimeouts(Generic[Key]):
     """Timeouts of one length, at O(1) each.
 
-    Deadlines of one length end in the order in which they began, so a dict that keeps its order is a queue from which
-    any item can be removed.
+    Deadlines of one length end in the order in which they began, so a dict that keeps its order is a queue
+    from which any item can be removed.
     """
 
     def __init__(self, length_ms: int) -> None:

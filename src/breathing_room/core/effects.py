@@ -1,7 +1,8 @@
 """Effects of a room, in the imperative, to be carried out in the order given.
 
-Effects that send name a *version*, not a presence. The host carries them out at the end of its turn, with ``Room.flush()``: the presence
-of the version that is the latest by then. So a hundred joins that arrive together cost one description.
+Effects that send name a *version*, not a presence. The host carries them out at the end of its turn, with
+``Room.flush()``: the presence of the version that is the latest by then. So a hundred joins that arrive
+together cost one description.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,10 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close a connection with a code of ``wire.py``, after what is queued for it. The room has removed it already."""
+    """Close a connection with a code of ``wire.py``, after what is queued for it.
+
+    The room has removed it already.
+    """
 
     connection: Connection
     code: int
@@ -37,7 +41,8 @@ class Close:
 class KeepConnections:
     """Keep with each of these connections what a hibernated room needs to know of it when it resumes.
 
-    It is used only where an open connection is the lease, and holds all that is to be known of a connection that joined.
+    It is used only where an open connection is the lease, and holds all that is to be known of a connection
+    that joined.
 
     Attributes:
         connections: All connections of a visitor.
@@ -66,8 +71,8 @@ class Step:
 
     Attributes:
         effects: What to do, in this order.
-        next_timer_ms: When the room wants ``TimerFired``, by the clock of ``now_ms``; None for never. It replaces
-            every earlier one.
+        next_timer_ms: When the room wants ``TimerFired``, by the clock of ``now_ms``; None for never. It
+            replaces every earlier one.
     """
 
     effects: tuple[Effect, ...]

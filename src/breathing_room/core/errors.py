@@ -21,13 +21,17 @@ class HostError(BreathingRoomError):
 
 
 class ConfigError(HostError):
-    """A setting is out of its range, or contradicts another one. The message names the setting and what is accepted."""
+    """A setting is out of its range, or contradicts another one.
+
+    The message names the setting and what is accepted.
+    """
 
 
 class ClientError(BreathingRoomError):
     """A client broke the protocol, or exceeded a limit. The state is as it was before.
 
-    Over HTTP it becomes an error response; over a connection an error message or a close code, whose range says whether to reconnect.
+    Over HTTP it becomes an error response; over a connection an error message or a close code, whose range
+    says whether to reconnect.
 
     Args:
         code: A word for programs, listed in ``docs/reference/errors.md``.

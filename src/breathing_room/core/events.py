@@ -1,7 +1,8 @@
 """Events of a room, in the past tense.
 
-A *connection* is an open socket or event stream, named by an object of the host's choice (anything hashable). A *visitor* is a person,
-named by a keyed hash that ``identity.py`` makes; several connections of one visitor are one person.
+A *connection* is an open socket or event stream, named by an object of the host's choice (anything hashable).
+A *visitor* is a person, named by a keyed hash that ``identity.py`` makes; several connections of one visitor
+are one person.
 
 A mood of None leaves the mood as it is; ``UNSPOKEN`` takes back an earlier one.
 """
@@ -70,8 +71,8 @@ class Disconnected:
 class PanelReported:
     """A report of a visitor without a connection was received: the first, another mood, or a heartbeat.
 
-    The ticket, in [0, 1), decides whether the visitor is in the sample. The prefix is a hash of the address prefix that the report
-    came from; None where no quota applies.
+    The ticket, in [0, 1), decides whether the visitor is in the sample. The prefix is a hash of the address
+    prefix that the report came from; None where no quota applies.
     """
 
     visitor: VisitorKey
@@ -109,7 +110,8 @@ class ClaimedElsewhere:
 class RateSet:
     """The sampling rate was set for all replicas of this room.
 
-    The rates are the one in force, and those that a client may still act on, each with the time until which it may, as in a snapshot.
+    The rates are the one in force, and those that a client may still act on, each with the time until which
+    it may, as in a snapshot.
     """
 
     rates: tuple[tuple[int, float], ...]
@@ -118,7 +120,9 @@ class RateSet:
 
 @dataclass(frozen=True, slots=True)
 class SeatsTransferred:
-    """Another replica of this room is about to leave, and transfers the seats of its panel: as in a snapshot."""
+    """Another replica of this room is about to leave, and transfers the
+    seats of its panel: as in a snapshot.
+    """
 
     seats: Leases
 

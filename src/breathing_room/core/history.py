@@ -1,9 +1,10 @@
 """The typical count of a room: averages by hour of the week.
 
-A week has 168 hours, numbered from Monday 00:00 UTC. Every hour keeps a running mean of the count and of each mood, and of
-their squares, weighted by the time that was observed: an hour of which a server observed half weighs half, and the time for which it
-was down weighs nothing. The weight is capped at ``WEEKS_MAX`` hours, from where on the mean is a moving one: it follows a
-room that grows or shrinks with a half-life of about ``0.7 WEEKS_MAX`` weeks.
+A week has 168 hours, numbered from Monday 00:00 UTC. Every hour keeps a running mean of the count and of each
+mood, and of their squares, weighted by the time that was observed: an hour of which a server observed half
+weighs half, and the time for which it was down weighs nothing. The weight is capped at ``WEEKS_MAX`` hours,
+from where on the mean is a moving one: it follows a room that grows or shrinks with a half-life of about
+``0.7 WEEKS_MAX`` weeks.
 """
 
 import json
@@ -62,7 +63,8 @@ class History:
         """Set the count from now on.
 
         Args:
-            people: People by mood, those without one included; None while the count is not known, a time that weighs nothing.
+            people: People by mood, those without one included; None while the count is not known, a time that
+                weighs nothing.
             wall_ms: Milliseconds since 1970-01-01 UTC. Time that runs backwards is not counted.
         """
         if self._since_ms is not None:

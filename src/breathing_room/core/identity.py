@@ -1,4 +1,5 @@
-"""Identity of visitors and connections: a visitor is a keyed hash of its id, a connection an object of the host.
+"""Identity of visitors and connections: a visitor is a keyed hash of its id, a connection an object of the
+host.
 
 A visitor id is a random value that the client made. It is never stored: a room holds only a keyed hash, under
 a secret that is drawn again every epoch. Once a secret is deleted, no stored key can be tied to a visitor.
@@ -9,7 +10,10 @@ from collections.abc import Hashable
 from typing import NewType, TypeAlias
 
 VisitorKey = NewType("VisitorKey", bytes)
-"""A visitor in one room during one epoch: the result of ``visitor_key``. A visitor may have several connections."""
+"""A visitor in one room during one epoch: the result of ``visitor_key``.
+
+A visitor may have several connections.
+"""
 
 Connection: TypeAlias = Hashable
 """A live socket, named by an object of the host's choice."""

@@ -7,7 +7,9 @@ from typing import Final
 from breathing_room.core.identity import KEY_BYTES, VisitorKey
 
 SUSPECT: Final = 1
-"""Flag of a suspect lease: its connection broke, or it is left from before a restart, and nothing was received since."""
+"""Flag of a suspect lease: its connection broke, or it is left from before a restart, and nothing was
+received since.
+"""
 
 RESTORED: Final = 2
 """Flag of a suspect lease that is left from before a restart."""

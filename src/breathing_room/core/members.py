@@ -1,17 +1,18 @@
 """Members: the visitors of a room who are here over connections, each held by a lease.
 
-Theory of operation
--------------------
-A visitor is a *member* from the first join until the lease ends. A heartbeat renews the lease; a leave ends it at once; a
-connection that ends without a leave shortens it to ``grace_ms``, since most of those visitors come back. The count is the number
-of leases: nothing is counted up and down.
+Theory of operation ------------------- A visitor is a *member* from the first join until the lease ends. A
+heartbeat renews the lease; a leave ends it at once; a connection that ends without a leave shortens it to
+``grace_ms``, since most of those visitors come back. The count is the number of leases: nothing is counted up
+and down.
 
-A member is *suspect* while the lease goes on without a connection: the connection ended, or the room was restored from a snapshot and
-the visitor did not come back since (*restored*). Suspects are counted in ``high`` and not in ``low``.
+A member is *suspect* while the lease goes on without a connection: the connection ended, or the room was
+restored from a snapshot and the visitor did not come back since (*restored*). Suspects are counted in
+``high`` and not in ``low``.
 
-Leases are renewed far more often than they end, so a renewal moves no deadline: the deadline stays where it was, and when it comes
-the lease is checked (``deadlines.py``). On a host that reports every disconnect an open connection needs no heartbeat
-(``connection_is_lease``): it *is* the lease, and only those of suspects end by time.
+Leases are renewed far more often than they end, so a renewal moves no deadline: the deadline stays where it
+was, and when it comes the lease is checked (``deadlines.py``). On a host that reports every disconnect an
+open connection needs no heartbeat (``connection_is_lease``): it *is* the lease, and only those of suspects
+end by time.
 
 Every method is of constant cost. Sums by mood are kept beside the leases, so that a summary visits no member.
 """
@@ -55,7 +56,8 @@ class Members:
 
     Args:
         config: How the room works.
-        connection_is_lease: Whether the host reports every disconnect, so that an open connection needs no heartbeat.
+        connection_is_lease: Whether the host reports every disconnect, so that an open connection needs no
+            heartbeat.
 
     Attributes:
         changes: Rises with every change of the sums.
@@ -81,7 +83,7 @@ class Members:
         self._by_connection: dict[Connection, Member] = {}
         self._deadlines: DeadlineQueue[Member] = DeadlineQueue()
 
-    # --- Queries ----------------------------------------------------------------------------------------------
+    # --- Queries -------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return len(self._by_visitor)
@@ -131,7 +133,7 @@ class Members:
             return self._config.lease_ms
         return max(0, member.expires_at_ms - now_ms)
 
-    # --- Changes ----------------------------------------------------------------------------------------------
+    # --- Changes -------------------------------------------------------------------------------------------
 
     def check_join(self, connection: Connection, visitor: VisitorKey, *, now_ms: int) -> None:
         """Check whether a connection may join. Connections whose lease is over by now count as closed.
@@ -198,7 +200,9 @@ class Members:
         return None if member.connections else member
 
     def mark_suspect(self, member: Member, *, now_ms: int) -> None:
-        """Mark a member suspect whose last connection ended without a leave: ``grace_ms`` are left of the lease."""
+        """Mark a member suspect whose last connection ended without a leave: ``grace_ms`` are left of the
+        lease.
+        """
         member.suspect = True
         self.suspect_tally[member.mood] += 1
         self.suspects[member.key] = member
@@ -251,7 +255,7 @@ class Members:
         member.connections += (connection,)
         self._by_connection[connection] = member
 
-    # --- Snapshots --------------------------------------------------------------------------------------------
+    # --- Snapshots -----------------------------------------------------------------------------------------
 
     def admit(self, visitor: VisitorKey, mood: int, flags: int, *, expires_at_ms: int) -> None:
         """Add a member of a snapshot, without connections."""
@@ -268,7 +272,10 @@ class Members:
             self._deadlines.put(member, member.expires_at_ms)
 
     def reconnect(self, connection: Connection, visitor: VisitorKey) -> None:
-        """Attach a connection that stayed open to an admitted member. That of a visitor without a lease is left out."""
+        """Attach a connection that stayed open to an admitted member.
+
+        That of a visitor without a lease is left out.
+        """
         member = self._by_visitor.get(visitor)
         if member is not None:
             self._attach(connection, member)

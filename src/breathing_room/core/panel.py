@@ -1,25 +1,25 @@
 """The panel: visitors without a connection, counted from those of them who are asked to report.
 
-Theory of operation
--------------------
-Every visitor holds a ticket (``tickets.py``), the room publishes a rate (``rate.py``), and the visitors whose tickets are below the rate
-report: when they come, on a change of mood, when they leave, and otherwise rarely. A report whose ticket is not below the rate is
-answered and not kept, so a surge leaves nothing behind. Each visitor whose reports are kept has a *seat*: a lease. There are about as many
-as ``panel_size``, however large the crowd.
+Theory of operation ------------------- Every visitor holds a ticket (``tickets.py``), the room publishes a
+rate (``rate.py``), and the visitors whose tickets are below the rate report: when they come, on a change of
+mood, when they leave, and otherwise rarely. A report whose ticket is not below the rate is answered and not
+kept, so a surge leaves nothing behind. Each visitor whose reports are kept has a *seat*: a lease. There are
+about as many as ``panel_size``, however large the crowd.
 
-Seats below theta are counted; the others wait until every client knows the rate that admitted them. The estimate of
-``estimate/panel.py`` needs the rate at which leases expire; expiries are counted over a window of a few leases, and the expiry of a
-visitor who comes back after all is not counted.
+Seats below theta are counted; the others wait until every client knows the rate that admitted them. The
+estimate of ``estimate/panel.py`` needs the rate at which leases expire; expiries are counted over a window of
+a few leases, and the expiry of a visitor who comes back after all is not counted.
 
-A sender of forged reports chooses the ids, and with them the tickets. So one address prefix fills no more than
-``prefix_seats_max`` seats. Seats beyond are *over quota*: they are kept, so that an operator sees what the count would be with
-them, but they are not counted, do not move the rate, and leave no ghosts. There are never more of them than ``panel_size``;
-further ones are rejected, and a seat that moves to such a prefix is removed. (Seats do move: they
-have no prefix after a restart, and another one when the address or the key of the hashes changes.) When a counted seat of
-a prefix is removed, one over quota takes its place. Prefixes are hashes that are valid in this process only, so they are in
-no snapshot, and neither are the seats over quota.
+A sender of forged reports chooses the ids, and with them the tickets. So one address prefix fills no more
+than ``prefix_seats_max`` seats. Seats beyond are *over quota*: they are kept, so that an operator sees what
+the count would be with them, but they are not counted, do not move the rate, and leave no ghosts. There are
+never more of them than ``panel_size``; further ones are rejected, and a seat that moves to such a prefix is
+removed. (Seats do move: they have no prefix after a restart, and another one when the address or the key of
+the hashes changes.) When a counted seat of a prefix is removed, one over quota takes its place. Prefixes are
+hashes that are valid in this process only, so they are in no snapshot, and neither are the seats over quota.
 
-Work per report is constant. A change of theta visits every seat once; it is rare, and seats are few by design.
+Work per report is constant. A change of theta visits every seat once; it is rare, and seats are few by
+design.
 """
 
 from collections.abc import Container, Sequence
@@ -60,7 +60,8 @@ class Seat:
         mood: An index into the declared moods; one past the last: unspoken.
         prefix: The seats of the address prefix that it reported from last; None where no quota applies.
         over_quota: Whether it is beyond the quota of its prefix.
-        was_over_quota: Whether it ever was. Then it was not counted all the time, so its expiry would stand for too many ghosts.
+        was_over_quota: Whether it ever was. Then it was not counted all the time, so its expiry would stand
+            for too many ghosts.
         suspect: Whether its heartbeat is overdue.
         restored: Whether it is left from before a restart; restored seats are suspect.
         expires_at_ms: The end of the lease.
@@ -139,7 +140,9 @@ class Panel:
         self._over_quota_count = 0
         self._over_quota_counted = 0
         self.rejected_count = 0
-        """Reports that were rejected, in all: their prefix was at its quota, and there were as many seats over quota as are kept."""
+        """Reports that were rejected, in all: their prefix was at its quota, and there were as many seats
+        over quota as are kept.
+        """
         empty = (0,) * moods_count
         self._empty = PanelSums(tally=empty, restored_tally=empty)
         self._tally = [0] * moods_count
@@ -154,7 +157,7 @@ class Panel:
         self._arrivals_per_ms = 0.0
         self._arrived_at_ms = now_ms
 
-    # --- Queries ----------------------------------------------------------------------------------------------
+    # --- Queries -------------------------------------------------------------------------------------------
 
     @property
     def rate(self) -> float:
@@ -163,7 +166,9 @@ class Panel:
 
     @property
     def rates(self) -> tuple[tuple[int, float], ...]:
-        """The rate in force, and those that a client may still act on, each with the time until which it may."""
+        """The rate in force, and those that a client may still act on,
+        each with the time until which it may.
+        """
         return self._rate.rates
 
     @property
@@ -192,7 +197,9 @@ class Panel:
         return max((prefix.seats for prefix in self._prefixes.values()), default=0)
 
     def largest_prefixes(self, most: int) -> list[tuple[bytes, int]]:
-        """Return the address prefixes with most seats, those over quota included: hashes, and how many each has."""
+        """Return the address prefixes with most seats, those over quota included: hashes, and how many each
+        has.
+        """
         by_seats = sorted(self._prefixes.values(), key=lambda prefix: prefix.seats, reverse=True)
         return [(prefix.prefix, prefix.seats) for prefix in by_seats[:most]]
 
@@ -272,7 +279,7 @@ class Panel:
         lease_ms = self._config.heartbeat_lease_ms
         return max(lease_ms, min(self._window_ms, now_ms - self._since_ms - lease_ms))
 
-    # --- Changes ----------------------------------------------------------------------------------------------
+    # --- Changes -------------------------------------------------------------------------------------------
 
     def report(
         self, visitor: VisitorKey, ticket: float, mood: int | None, now_ms: int, prefix: bytes | None = None
@@ -287,7 +294,8 @@ class Panel:
             prefix: Which address prefix it came from; None where no quota applies.
 
         Returns:
-            Whether the panel changed. If not, the visitor is not in the sample, or is new and its prefix is at its quota.
+            Whether the panel changed. If not, the visitor is not in the sample, or is new and its prefix is
+            at its quota.
         """
         if ticket >= self._rate.current:
             return False
@@ -321,7 +329,8 @@ class Panel:
         """Act on a rate that was set for several panels of one room together.
 
         Args:
-            rates: The rate in force, and those that a client may still act on, each with the time until which it may.
+            rates: The rate in force, and those that a client may still act on, each with the time until which
+                it may.
             changed_at_ms: When it last changed.
             now_ms: The room's time.
         """
@@ -367,12 +376,13 @@ class Panel:
         if self._rate.theta(now_ms) != self._theta:
             self._recount(now_ms)
             changed = True
-        # An entry of the queue without a due item is no reason to check the rate: a resumed panel has no such entries.
+        # An entry of the queue without a due item is no reason to check the rate: a resumed panel has no such
+        # entries.
         if changed or (check_at_ms is not None and check_at_ms <= now_ms):
             changed |= self._adjust_rate(now_ms)
         return changed
 
-    # --- Snapshots --------------------------------------------------------------------------------------------
+    # --- Snapshots -----------------------------------------------------------------------------------------
 
     def snapshot(self, now_ms: int) -> PanelSnapshot:
         """Return everything to go on with."""
@@ -450,7 +460,7 @@ class Panel:
         self._restored_count += seat.restored
         self._deadlines.put(seat, seat.expires_at_ms if seat.suspect else self._overdue_at_ms(seat))
 
-    # --- Inside -----------------------------------------------------------------------------------------------
+    # --- Inside --------------------------------------------------------------------------------------------
 
     def _overdue_at_ms(self, seat: Seat) -> int:
         """Return when the next heartbeat of a seat is overdue."""
@@ -494,7 +504,7 @@ class Panel:
             self._weigh(seat, +1)
         seat.suspect = False
 
-    # --- Prefixes ---------------------------------------------------------------------------------------------
+    # --- Prefixes ------------------------------------------------------------------------------------------
 
     def _has_place(self, prefix: bytes | None) -> bool:
         """Return whether a new seat of a prefix would be kept."""
@@ -556,8 +566,8 @@ class Panel:
         before = self._rate.current
         changed = self._rate.adjust(self.seat_count, share, now_ms)
         if changed:
-            # Arrivals are proportional to the rate. An average that adapted by itself would charge the reports of a
-            # surge to the few visitors who are asked after it.
+            # Arrivals are proportional to the rate. An average that adapted by itself would charge the
+            # reports of a surge to the few visitors who are asked after it.
             self._arrivals_per_ms *= self._rate.current / before
             self._remove_unsampled(now_ms)
         return changed

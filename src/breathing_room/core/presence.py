@@ -1,4 +1,7 @@
-"""The presence: what is published of a room. How many people are here, how they feel, and how that is known."""
+"""The presence: what is published of a room.
+
+How many people are here, how they feel, and how that is known.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,9 +39,9 @@ class Counts:
 def merge_cells(cells: Sequence[Interval], min_cell_size: int) -> tuple[Interval | None, ...]:
     """Suppress the moods of so few people that these might be recognized.
 
-    A reader who knows the count can subtract what is published from it. So at least two moods are suppressed, and with them as
-    many of the next larger ones as it takes until they are ``min_cell_size`` people together; and if there are not that many
-    people at all, every mood is.
+    A reader who knows the count can subtract what is published from it. So at least two moods are suppressed,
+    and with them as many of the next larger ones as it takes until they are ``min_cell_size`` people
+    together; and if there are not that many people at all, every mood is.
 
     Args:
         cells: By mood.
@@ -47,7 +50,8 @@ def merge_cells(cells: Sequence[Interval], min_cell_size: int) -> tuple[Interval
     Returns:
         The cells, None in place of those that are merged.
 
-    Source: the threshold rule with secondary suppression; Hundepool et al., Statistical Disclosure Control (2012), ch. 4.
+    Source: the threshold rule with secondary suppression; Hundepool et al., Statistical Disclosure Control
+        (2012), ch. 4.
     """
     if not min_cell_size:
         return tuple(cells)
@@ -74,12 +78,12 @@ class Presence:
         method: How the count was obtained.
         sample_rate: The share of visitors who are asked to report, above 0 and up to 1.
         epoch: The number of the epoch, by default the day, under which new visitors draw their tickets.
-        moods: People by mood, every declared mood in the declared order. None for a mood with fewer people than ``min_cell_size``,
-            and for those that it is merged with.
-        unspoken: People who named no mood, or None likewise. With the moods it sums to the count, or while that is
-            None to the people known of; the merged ones are the rest.
-        mood_intervals: For every mood and ``unspoken``, the ends of its 95 % interval, the upper one None where it is not known;
-            None where the mood is merged.
+        moods: People by mood, every declared mood in the declared order. None for a mood with fewer people
+            than ``min_cell_size``, and for those that it is merged with.
+        unspoken: People who named no mood, or None likewise. With the moods it sums to the count, or while
+            that is None to the people known of; the merged ones are the rest.
+        mood_intervals: For every mood and ``unspoken``, the ends of its 95 % interval, the upper one None
+            where it is not known; None where the mood is merged.
         label: The count rounded to its own precision, for people to read.
         as_of_ms: When this was true, milliseconds since 1970-01-01 UTC.
         stale_after_ms: How long a client without a live connection may show it as live.
@@ -103,7 +107,9 @@ class Presence:
 
     @property
     def people(self) -> dict[str, int]:
-        """People by mood, ``unspoken`` and, where moods are merged and the count is known, ``merged`` included."""
+        """People by mood, ``unspoken`` and, where moods are merged and the count is known, ``merged``
+        included.
+        """
         cells = {**self.moods, UNSPOKEN: self.unspoken}
         people = {mood: cell for mood, cell in cells.items() if cell is not None}
         if self.count is not None and len(people) < len(cells):
@@ -115,8 +121,8 @@ def precision(low: int, high: int) -> int:
     """Return the step that a count with this interval is rounded to.
 
     Returns:
-        The largest of 1, 2, 5, 10, 20, 50, … that is at most half the interval's width; at least 1. The
-        count is thus never shown finer than it is known, and rounding moves it by at most a quarter of the width.
+        The largest of 1, 2, 5, 10, 20, 50, … that is at most half the interval's width; at least 1. The count
+        is thus never shown finer than it is known, and rounding moves it by at most a quarter of the width.
     """
     half_width = (high - low) // 2
     step = 1
@@ -151,7 +157,8 @@ def read_label(count: int | None, low: int, high: int | None, *, shown: int | No
         figure = (count + step // 2) // step * step
     if figure == 0:
         figure = count  # A crowd is never rounded to 0: its reader is in it.
-    # Rounding may leave an interval that begins or ends near the count; it holds two steps, so one back is inside.
+    # Rounding may leave an interval that begins or ends near the count; it holds two steps, so one back is
+    # inside.
     if figure > high:
         figure -= step
     elif figure < low:

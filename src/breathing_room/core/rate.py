@@ -1,22 +1,24 @@
 """The rate: the share of visitors without a connection who are asked to report.
 
-Intuition: the error of an estimate depends on the number of reports, not on their share. So as many visitors are asked as make about
-``panel_size`` seats, and all of them while the crowd is smaller than that.
+Intuition: the error of an estimate depends on the number of reports, not on their share. So as many visitors
+are asked as make about ``panel_size`` seats, and all of them while the crowd is smaller than that.
 
-Rules. The rate falls at once, since a surge must be stopped. It rises only when the last change has settled, and no
-further than the upper end of what the seats allow: few of them may stand for many people by chance, none at all for up
-to four over the rate. So after a crowd has left, the rate recovers in two or three steps, and no surge follows. In
-between the rate stays, since a published rate is cached: it is moved only when the number of seats is further from ``panel_size``
-than chance explains (four standard deviations).
+Rules. The rate falls at once, since a surge must be stopped. It rises only when the last change has settled,
+and no further than the upper end of what the seats allow: few of them may stand for many people by chance,
+none at all for up to four over the rate. So after a crowd has left, the rate recovers in two or three steps,
+and no surge follows. In between the rate stays, since a published rate is cached: it is moved only when the
+number of seats is further from ``panel_size`` than chance explains (four standard deviations).
 
-While only a sample is asked, the seats are checked regularly, and not only on a report: without any visitor left to
-report, nothing else would ever raise the rate again.
+While only a sample is asked, the seats are checked regularly, and not only on a report: without any visitor
+left to report, nothing else would ever raise the rate again.
 
-A rise costs a little bias. It comes when few report; those then weigh less beside the newly asked, so an estimate that was too low by
-chance is corrected, and one that was too high is not. That adds about ``1 / panel_size`` of the crowd, and fades as visits end.
+A rise costs a little bias. It comes when few report; those then weigh less beside the newly asked, so an
+estimate that was too low by chance is corrected, and one that was too high is not. That adds about ``1 /
+panel_size`` of the crowd, and fades as visits end.
 
-Clients go on acting on a published rate for a while: caches serve it, tabs are suspended. ``theta`` is the lowest rate that a client
-may still act on, so every visitor whose ticket lies below it has been asked, whichever rate it knows.
+Clients go on acting on a published rate for a while: caches serve it, tabs are suspended. ``theta`` is the
+lowest rate that a client may still act on, so every visitor whose ticket lies below it has been asked,
+whichever rate it knows.
 """
 
 from collections import deque
@@ -42,8 +44,8 @@ class Rate:
 
     Args:
         panel_size: Seats to aim at.
-        rate_propagation_ms: How long after a change a client may still act on the rate before: the lifetime in caches,
-            stale-while-revalidate included, and the longest poll.
+        rate_propagation_ms: How long after a change a client may still act on the rate before: the lifetime
+            in caches, stale-while-revalidate included, and the longest poll.
         now_ms: Since when it holds.
         is_shared: Whether it is set from outside, by ``resume``, and never adjusts itself.
     """
@@ -67,7 +69,9 @@ class Rate:
 
     @property
     def seats_min(self) -> float:
-        """The smallest number of seats that chance explains; of a small panel, for which that would be none, a quarter."""
+        """The smallest number of seats that chance explains; of a small panel, for which that would be none,
+        a quarter.
+        """
         return max(self.panel_size - 4 * sqrt(self.panel_size), self.panel_size / 4)
 
     def theta(self, now_ms: int) -> float:
@@ -87,7 +91,9 @@ class Rate:
 
     @property
     def rates(self) -> tuple[tuple[int, float], ...]:
-        """The current rate, and those that a client may still act on, each with the time until which it may."""
+        """The current rate, and those that a client may still act on,
+        each with the time until which it may.
+        """
         return ((0, self.current), *self._before)
 
     def resume(self, rates: tuple[tuple[int, float], ...], changed_at_ms: int, now_ms: int) -> None:

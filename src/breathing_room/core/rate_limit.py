@@ -1,17 +1,20 @@
-"""The rate limit of reports of a room on one server: a token bucket. Reports over it are rejected, never queued.
+"""The rate limit of reports of a room on one server: a token bucket. Reports over it are rejected, never
+queued.
 
-Tokens are added at a constant rate, and every report that is kept takes one. The bucket stands between the ticket and the room:
+Tokens are added at a constant rate, and every report that is kept takes one. The bucket stands between the
+ticket and the room:
 
 - A report outside the sample takes no token. Its answer holds the rate, and a client that knows the rate
   does not report again; rejected, it would only try again.
-- A report in the sample is what costs work: a hash, a lease, an estimate, a share of the next snapshot. Without a token
-  it is rejected before any of that. Its client polls before it tries again (``core/client_rules/polling.py``) and
-  then reads the rate, which has fallen meanwhile.
+- A report in the sample is what costs work: a hash, a lease, an estimate, a share of the next snapshot.
+  Without a token it is rejected before any of that. Its client polls before it tries again
+  (``core/client_rules/polling.py``) and then reads the rate, which has fallen meanwhile.
 - A leave is never rejected: it removes a lease.
 
-Why the defaults: a panel of n sends about n / 165 reports a second (208,000 a day for 400), so a quarter of it is forty times as
-many. When a crowd of N comes all at once, about ``n (1 + ln(N / n))`` of its reports fall into the sample before the rate has
-fallen: the bucket holds two panels, a whole class of 800 within one second, and the next quarter follows every second.
+Why the defaults: a panel of n sends about n / 165 reports a second (208,000 a day for 400), so a quarter of
+it is forty times as many. When a crowd of N comes all at once, about ``n (1 + ln(N / n))`` of its reports
+fall into the sample before the rate has fallen: the bucket holds two panels, a whole class of 800 within one
+second, and the next quarter follows every second.
 """
 
 from typing import Final

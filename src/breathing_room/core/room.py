@@ -1,23 +1,24 @@
 """The room: who is present now, and what follows from each event.
 
-Rule 1: everything that changes who is present is decided in this file.
-Rule 2: this file does not know how it is hosted. It opens no socket, reads no clock and draws no random number.
+Rule 1: everything that changes who is present is decided in this file. Rule 2: this file does not know how it
+is hosted. It opens no socket, reads no clock and draws no random number.
 
-Theory of operation
--------------------
-A room has three parts. *Members* (``members.py``) are the visitors with a connection; each has a lease. The *panel* (``panel.py``) is
-visitors without one: some of them report, and stand for the others; a visitor who gets a connection leaves the panel. The *broadcaster*
+Theory of operation ------------------- A room has three parts. *Members* (``members.py``) are the visitors
+with a connection; each has a lease. The *panel* (``panel.py``) is visitors without one: some of them report,
+and stand for the others; a visitor who gets a connection leaves the panel. The *broadcaster*
 (``broadcaster.py``) decides what is published of both, to whom, and when.
 
-``step`` takes an event and returns effects: first, deadlines that are due are handled, then the event is applied, then the room decides
-what to send and to save, and when it wants its timer. Replicas of one room on several machines apply several events
-before they decide (``replication/replica.py``); the state of their peers is an event like any other (``PeersChanged``). So the
-same lines decide what is broadcast on one machine and on a hundred.
+``step`` takes an event and returns effects: first, deadlines that are due are handled, then the event is
+applied, then the room decides what to send and to save, and when it wants its timer. Replicas of one room on
+several machines apply several events before they decide (``replication/replica.py``); the state of their
+peers is an event like any other (``PeersChanged``). So the same lines decide what is broadcast on one machine
+and on a hundred.
 
-The count is the sum of leases and estimate, and so is each end of the interval: ``low`` is without the suspects, ``high`` is with them. While
-some of the suspects are left from before a restart, the method is ``stale``; when all of them are back or expired it is ``counted`` again.
-So a restart does not look like a departure of all visitors. A room that has lost its memory altogether is ``unknown`` for one lease,
-in which all clients with a connection come back.
+The count is the sum of leases and estimate, and so is each end of the interval: ``low`` is without the
+suspects, ``high`` is with them. While some of the suspects are left from before a restart, the method is
+``stale``; when all of them are back or expired it is ``counted`` again. So a restart does not look like a
+departure of all visitors. A room that has lost its memory altogether is ``unknown`` for one lease, in which
+all clients with a connection come back.
 """
 
 from typing import Final, assert_never
@@ -54,7 +55,7 @@ SUBSCRIBING: Final = (Joined, ObserverJoined)
 class Room(RoomState):
     """The room: a ``RoomState``, and the events that change it."""
 
-    # --- Events -----------------------------------------------------------------------------------------------
+    # --- Events --------------------------------------------------------------------------------------------
 
     def step(self, event: Event, *, now_ms: int) -> Step:
         """Apply one event.
@@ -75,7 +76,8 @@ class Room(RoomState):
         return self.conclude(event.connection if isinstance(event, SUBSCRIBING) else None)
 
     def apply(self, event: Event, *, now_ms: int) -> None:
-        """Apply one event without deciding what follows: ``conclude`` is to be called next. A rejected event changes nothing.
+        """Apply one event without deciding what follows: ``conclude`` is to be called next. A rejected event
+        changes nothing.
 
         Args, Raises: As for ``step``.
         """
@@ -157,7 +159,9 @@ class Room(RoomState):
             self._effects.append(effect)
 
     def count_up(self, *, claims: int = 0) -> None:
-        """Compute the counts again if anything has changed, so that ``presence`` shows it; ``conclude`` does so itself."""
+        """Compute the counts again if anything has changed, so that ``presence`` shows it; ``conclude`` does
+        so itself.
+        """
         changes, peers = self.changes, self._peers
         if changes != self._counted[0] or claims != self._counted[1] or peers is not self._counted[2]:
             self._counted = changes, claims, peers
@@ -165,7 +169,10 @@ class Room(RoomState):
             self._broadcaster.update(own, peers, claims=claims, at_ms=self._now_ms)
 
     def _check(self, event: Event, now_ms: int) -> None:
-        """Reject an invalid event before it changes anything. Connections whose lease is over by now count as closed."""
+        """Reject an invalid event before it changes anything.
+
+        Connections whose lease is over by now count as closed.
+        """
         match event:
             case Joined(connection, visitor, mood):
                 _check_key(visitor)

@@ -1,9 +1,9 @@
 """The state of a room: its parts, queries, and snapshots.
 
-``Room`` (``room.py``) adds the events. Everything that a room needs to go on is in a *snapshot* (``snapshot.py``), except connections,
-which the host keeps. A room is *restored* from one after a crash or a restart, when every connection is gone, or
-*resumed* after hibernation, in which the host kept the connections. Hibernation cannot be observed from outside; a restart can, and the
-interval is wider after it.
+``Room`` (``room.py``) adds the events. Everything that a room needs to go on is in a *snapshot*
+(``snapshot.py``), except connections, which the host keeps. A room is *restored* from one after a crash or a
+restart, when every connection is gone, or *resumed* after hibernation, in which the host kept the
+connections. Hibernation cannot be observed from outside; a restart can, and the interval is wider after it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,9 +33,12 @@ class RoomState:
         config: How the room works.
         now_ms: The host's time: milliseconds since 1970-01-01 UTC by a clock that does not jump. The room
             publishes it as ``as_of_ms``.
-        unknown: Whether the room may have lost its memory of visitors. Its count is then unknown for one lease.
-        connection_is_lease: Whether the host reports every disconnect, so that an open connection needs no heartbeat.
-        rate_is_shared: Whether the sampling rate is set from outside (``RateSet``): one of several replicas sees too little to set it.
+        unknown: Whether the room may have lost its memory of visitors. Its count is then unknown for one
+            lease.
+        connection_is_lease: Whether the host reports every disconnect, so that an open connection needs no
+            heartbeat.
+        rate_is_shared: Whether the sampling rate is set from outside (``RateSet``): one of several replicas
+            sees too little to set it.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class RoomState:
         self._saved_at_ms = now_ms
         self._broadcaster = Broadcaster(name, config, self.summary(now_ms), now_ms=now_ms)
 
-    # --- Queries ----------------------------------------------------------------------------------------------
+    # --- Queries -------------------------------------------------------------------------------------------
 
     @property
     def count(self) -> int:
@@ -171,11 +174,13 @@ class RoomState:
     def _is_unsaved(self) -> bool:
         return self._unsaved_changes + self._members.unsaved_changes != self._saved_changes
 
-    # --- Snapshots --------------------------------------------------------------------------------------------
+    # --- Snapshots -----------------------------------------------------------------------------------------
 
     @property
     def hibernation_version(self) -> tuple[object, ...]:
-        """A value that differs whenever ``snapshot(connected=False)`` would, by more than the time that passed."""
+        """A value that differs whenever ``snapshot(connected=False)`` would, by more than the time that
+        passed.
+        """
         polled = None if self._panel.is_idle and self._legacy.is_idle else self.changes
         # Where there are peers, the host keeps the last broadcast with their state.
         last = () if self._peers.summaries else (self.last_broadcast.at_ms, self.last_broadcast.reply_ahead)
@@ -215,8 +220,8 @@ class RoomState:
     ) -> Self:
         """Make a room after a crash or a restart, when every connection is gone.
 
-        Members keep what is left of their leases, and are suspect until they come back. If all leases have ended
-        meanwhile, it is not known who will come back: the room is unknown for one lease.
+        Members keep what is left of their leases, and are suspect until they come back. If all leases have
+        ended meanwhile, it is not known who will come back: the room is unknown for one lease.
 
         Args:
             snapshot: The last one that was stored.
@@ -225,7 +230,8 @@ class RoomState:
             connection_is_lease: As of a new room.
         """
         lost = snapshot.count > 0 and snapshot.live_count(now_ms) == 0
-        # While the server was down nothing could be received: what was unknown then is unknown for another lease.
+        # While the server was down nothing could be received: what was unknown then is unknown for another
+        # lease.
         unknown = lost or snapshot.unknown_until_ms is not None
         room = cls(
             snapshot.room, config, now_ms=now_ms, unknown=unknown, connection_is_lease=connection_is_lease

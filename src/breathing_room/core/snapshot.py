@@ -1,8 +1,8 @@
 """The snapshot of a room: everything that it needs to go on.
 
 Leases are kept in columns, 22 bytes each for members and 26 for seats of the panel, so that a snapshot of
-100,000 visitors is taken in milliseconds and written as one value. The encoding is that of ``codec.py``, with the columns of
-each kind of lease::
+100,000 visitors is taken in milliseconds and written as one value. The encoding is that of ``codec.py``, with
+the columns of each kind of lease::
 
     b"BRS1" | u32 header length | header | members | seats | expired seats | sessions | repeats
     members:   16 B keys | 1 B moods | 1 B flags | u32 lease left, ms
@@ -34,7 +34,8 @@ class PanelSnapshot:
         seats: Its leases.
         expired: Leases that expired lately.
         since_ms: When it began.
-        rates: The current rate, and those that a client may still act on, each with the time until which it may.
+        rates: The current rate, and those that a client may still act on, each with the time until which it
+            may.
         changed_at_ms: When the rate last changed.
         arrivals_per_ms: Reports that arrive.
         arrived_at_ms: When the last one did.

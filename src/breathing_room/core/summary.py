@@ -1,12 +1,14 @@
 """Summaries: a room in sums, and the counts that follow from them and from those of its peers.
 
-A summary holds no keys and does not grow with the crowd. What is published of a room follows from its own summary and from
-those of its peers: ``counts`` takes both, and on one machine there are no peers. Its arithmetic is in ``combine``.
+A summary holds no keys and does not grow with the crowd. What is published of a room follows from its own
+summary and from those of its peers: ``counts`` takes both, and on one machine there are no peers. Its
+arithmetic is in ``combine``.
 
-Adding up. Members and seats of the panel are counts, and add. Every visitor is on one replica, and is asked or not by a
-ticket that does not depend on the replica, so seats of several replicas under one theta are a sample of all their visitors, as if one
-replica had them. Under different thetas, for as long as a new rate propagates, each group is an estimate of its own, and those add as
-independent estimates do. The same holds for legacy clients and the time for which they were observed.
+Adding up. Members and seats of the panel are counts, and add. Every visitor is on one replica, and is asked
+or not by a ticket that does not depend on the replica, so seats of several replicas under one theta are a
+sample of all their visitors, as if one replica had them. Under different thetas, for as long as a new rate
+propagates, each group is an estimate of its own, and those add as independent estimates do. The same holds
+for legacy clients and the time for which they were observed.
 
 Suspicion. A suspect replica is like one that restarts: its members are suspect, and its seats are left from
 before (``as_suspect``). So ``low`` is without them, ``high`` is with them, and the method is ``stale``.
@@ -58,15 +60,17 @@ class PeerState:
 
     Attributes:
         summaries: Their sums; sums that can be added are added.
-        unread: How many claims were not read by the peer that has read the fewest, of those that are not suspect and hold leases;
-            None without such a peer.
+        unread: How many claims were not read by the peer that has read the fewest, of those that are not
+            suspect and hold leases; None without such a peer.
         suspect: Their suspects by mood, those of suspect peers included.
-        suspect_unread: How many claims were not read by the peer that has read the fewest, of those with suspects.
+        suspect_unread: How many claims were not read by the peer that has read the fewest, of those with
+            suspects.
         unseen_joins: An upper bound of the joins at suspect peers since their last summaries.
         stale: Whether all of this is old, because this replica is cut off.
-        rate: The sampling rate that is published where a peer sets it for all; None where the room's own panel does.
-        until_ms: Until when this holds if nothing more is received: then another peer is suspect. States that differ in this alone
-            are equal.
+        rate: The sampling rate that is published where a peer sets it for all; None where the room's own
+            panel does.
+        until_ms: Until when this holds if nothing more is received: then another peer is suspect. States that
+            differ in this alone are equal.
     """
 
     summaries: tuple[Summary, ...] = ()
@@ -83,7 +87,9 @@ NO_PEERS: Final = PeerState()
 
 
 def as_suspect(summary: Summary) -> Summary:
-    """Return the summary of a replica that is suspect: its members are suspect, its seats left from before."""
+    """Return the summary of a replica that is suspect: its members are
+    suspect, its seats left from before.
+    """
     panel = summary.panel
     return replace(
         summary,
@@ -95,15 +101,20 @@ def as_suspect(summary: Summary) -> Summary:
 
 
 def without_members(summary: Summary) -> Summary:
-    """Return the summary of a replica that is gone: without members. The visitors of its seats report elsewhere."""
+    """Return the summary of a replica that is gone: without members.
+
+    The visitors of its seats report elsewhere.
+    """
     none = (0,) * len(summary.members)
     return replace(summary, members=none, suspect=none, restored=0, unknown=False, arrivals_per_s=0.0)
 
 
 def add_up(summaries: Iterable[Summary]) -> tuple[Summary, ...]:
-    """Add summaries where nothing is lost by it, so that each presence of a room is computed from two summaries and not from a thousand.
+    """Add summaries where nothing is lost by it, so that each presence of a room is computed from two
+    summaries and not from a thousand.
 
-    Those with legacy clients stay as they are, and come first; of the others, one is left for each theta of the panel.
+    Those with legacy clients stay as they are, and come first; of the others, one is left for each theta of
+    the panel.
     """
     apart: list[Summary] = []
     sums: dict[float, Summary] = {}
@@ -140,7 +151,8 @@ def counts(own: Summary, peers: PeerState, config: RoomConfig, *, claims: int = 
         own: The sums of this replica.
         peers: What is known of the other replicas; ``NO_PEERS`` on one machine.
         config: How the room works.
-        claims: How many visitors were claimed here whose claims were not read in the log yet: peers may count them still.
+        claims: How many visitors were claimed here whose claims were not read in the log yet: peers may count
+            them still.
     """
     if peers.rate is not None:
         own = replace(own, panel=replace(own.panel, rate=peers.rate))
@@ -170,7 +182,8 @@ def combine(
     Args:
         summaries: One a replica, our own first.
         config: How the room works.
-        moving: How many visitors at most may be in our sums and still in those of peers, or in those of two peers.
+        moving: How many visitors at most may be in our sums and still in those of peers, or in those of two
+            peers.
         returned: How many probably are: they joined while peers had suspects.
         suspect: Those suspects of peers, by mood; at least as many.
         unseen_joins: An upper bound of the joins at peers since their last summaries.

@@ -1,14 +1,17 @@
 """Tickets: which visitors are asked to report.
 
-Every visitor holds a ticket, a number in [0, 1) that follows from the visitor id, the room and the epoch. Visitors with a ticket
-below the published rate report; the others only read. A ticket is drawn once for a whole visit: lowering the rate keeps a
-part of those who reported, raising it adds to them, and no random number is drawn for a heartbeat.
+Every visitor holds a ticket, a number in [0, 1) that follows from the visitor id, the room and the epoch.
+Visitors with a ticket below the published rate report; the others only read. A ticket is drawn once for a
+whole visit: lowering the rate keeps a part of those who reported, raising it adds to them, and no random
+number is drawn for a heartbeat.
 
 Clients compute their own ticket, so the mixing is made of what every language has: 32-bit multiplications and
-shifts. It need not resist an attacker. In an unsigned room a sender of forged reports chooses the id, and with it the
-ticket, under any hash; ``docs/topics/forgers.md`` describes what that allows and what signed tickets change.
+shifts. It need not resist an attacker. In an unsigned room a sender of forged reports chooses the id, and
+with it the ticket, under any hash; ``docs/topics/forgers.md`` describes what that allows and what signed
+tickets change.
 
-Source: the finalizer is that of MurmurHash3 (Appleby, public domain), whose every output bit depends on every input bit.
+Source: the finalizer is that of MurmurHash3 (Appleby, public domain), whose every output bit depends on every
+input bit.
 """
 
 from typing import Final

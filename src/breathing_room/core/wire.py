@@ -16,7 +16,7 @@ from breathing_room.core.estimate.history import predictions
 from breathing_room.core.history import History
 from breathing_room.core.presence import Presence
 
-# --- Close codes: the range says whether to reconnect --------------------------------------------------------------
+# --- Close codes: the range says whether to reconnect ------------------------------------------------------
 
 NORMAL_CLOSURE: Final = 1000
 GOING_AWAY: Final = 1001  # A browser closes with it when its page is closed: a leave, like NORMAL_CLOSURE.
@@ -50,8 +50,8 @@ CLOSE_CODES: Final[Mapping[int, str]] = {
 }
 """Every code with which the server closes a connection, and why.
 
-The table of ``docs/reference/protocol.md`` has the same; a test compares them. Clients go by the range: ``may_come_back``
-here, ``readClose`` in ``web/client/socket_transport.js``.
+The table of ``docs/reference/protocol.md`` has the same; a test compares them. Clients go by the range:
+``may_come_back`` here, ``readClose`` in ``web/client/socket_transport.js``.
 """
 
 _CLIENT_BUGS: Final = frozenset({NORMAL_CLOSURE, PROTOCOL_ERROR, NOT_TEXT, NOT_UTF8, 1008, TOO_BIG, 1010})
@@ -62,13 +62,16 @@ def may_come_back(close_code: int) -> bool:
     return close_code not in _CLIENT_BUGS and not 4500 <= close_code <= 4999
 
 
-# --- Names -------------------------------------------------------------------------------------------------------
+# --- Names ------------------------------------------------------------------------------------------------
 
 ROOM_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 VISITOR_ID: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
 DEFAULT_ROOM: Final = "_default"
-"""Stands in every path for the server's default room. It does not match ``ROOM_NAME``, so no room can have this name."""
+"""Stands in every path for the server's default room.
+
+It does not match ``ROOM_NAME``, so no room can have this name.
+"""
 
 
 def check_room(name: str) -> str:
@@ -127,13 +130,16 @@ def check_mood(value: object, moods: tuple[str, ...]) -> str:
 
 
 PING: Final = b'{"type":"ping"}'
-"""The heartbeat of a connection. A constant text, so that the network of an edge can answer without waking the room."""
+"""The heartbeat of a connection.
+
+A constant text, so that the network of an edge can answer without waking the room.
+"""
 
 PONG: Final = b'{"type":"pong"}'
 """The answer to a ping, also to one with other spacing."""
 
 
-# --- Messages of clients -----------------------------------------------------------------------------------------
+# --- Messages of clients ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +292,7 @@ def decode_report(body: bytes, moods: tuple[str, ...], *, epoch: int) -> Report:
     return Report(visitor, None if mood is None else check_mood(mood, moods), began)
 
 
-# --- Messages and answers of the server --------------------------------------------------------------------------
+# --- Messages and answers of the server -------------------------------------------------------------------
 
 
 def encode(value: Mapping[str, Any]) -> bytes:

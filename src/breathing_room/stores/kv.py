@@ -1,7 +1,8 @@
 """A store in Workers KV (https://developers.cloudflare.com/kv/), for a Worker.
 
-Its limits, which no other store has: a write is visible elsewhere after up to 60 s, a key takes one write a second, and a
-time to live is at least 60 s. ``ports.py`` has the rules by which the last of these is rounded up.
+Its limits, which no other store has: a write is visible elsewhere after up to 60 s, a key takes one write a
+second, and a time to live is at least 60 s. ``ports.py`` has the rules by which the last of these is rounded
+up.
 """
 
 import builtins

@@ -45,7 +45,8 @@ class MemoryStore:
     def _live(self) -> dict[str, tuple[bytes, int | None]]:
         """Drop the expired values, and return the others.
 
-        Checking every key per call is the price of never holding a value past its time. There is a handful a room.
+        Checking every key per call is the price of never holding a value past its time. There is a handful a
+        room.
         """
         if self._values is None:
             raise HostError("the store is closed")

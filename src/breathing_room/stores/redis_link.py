@@ -10,8 +10,8 @@ URLs
 ``rediss+sentinel://…``                                    the same over TLS, to the Sentinels too
 =========================================================  =======================================================
 
-``?prefix=NAME`` separates several deployments in one Redis. Other options are redis-py's own (``ssl_ca_certs``, ...);
-``sentinel_username`` and ``sentinel_password`` are for the Sentinels.
+``?prefix=NAME`` separates several deployments in one Redis. Other options are redis-py's own
+(``ssl_ca_certs``, ...); ``sentinel_username`` and ``sentinel_password`` are for the Sentinels.
 """
 
 import re
@@ -53,7 +53,8 @@ class RedisLink:
     Args:
         address: A URL, as described above.
         timeout_s: How long to wait for an answer.
-        retries: How often a call is repeated at once when a connection is lost: after a restart of Redis every one is.
+        retries: How often a call is repeated at once when a connection is lost: after a restart of Redis
+            every one is.
 
     Raises:
         HostError: The address is not a URL of a Redis, or the package for Redis is not installed.

@@ -1,16 +1,17 @@
 """A store in one SQLite file: the default.
 
-Theory of operation
--------------------
-Every call runs on one thread of the store's own, so that the event loop never waits for a disk and calls take effect
-in the order in which they were made. The file is in WAL mode: other processes may read it during a write.
+Theory of operation ------------------- Every call runs on one thread of the store's own, so that the event
+loop never waits for a disk and calls take effect in the order in which they were made. The file is in WAL
+mode: other processes may read it during a write.
 
-*Crash.* A put is acknowledged after its commit. With ``synchronous=NORMAL`` what was acknowledged survives the death of
-the process at any instant; a power cut may take the last moments with it, and never damages the file.
+*Crash.* A put is acknowledged after its commit. With ``synchronous=NORMAL`` what was acknowledged survives
+the death of the process at any instant; a power cut may take the last moments with it, and never damages the
+file.
 
-*Privacy.* Values that expired, were deleted or were replaced must not stay on the disk. ``secure_delete`` overwrites them with
-zeros in the file, but the log still holds old pages. So a *sweep* deletes expired rows and truncates the log: at open,
-at close, and on a put when the last one is ``SWEEP_MS`` ago. A new file is readable by its owner only.
+*Privacy.* Values that expired, were deleted or were replaced must not stay on the disk. ``secure_delete``
+overwrites them with zeros in the file, but the log still holds old pages. So a *sweep* deletes expired rows
+and truncates the log: at open, at close, and on a put when the last one is ``SWEEP_MS`` ago. A new file is
+readable by its owner only.
 """
 
 import asyncio
@@ -232,8 +233,8 @@ class SqliteStore:
         is_new = not self.path.exists()
         if is_new and self._read_only:
             raise self._error("there is no such file")
-        # SQLite's own read-only mode leaves a log beside the file, which only a writer may remove. So a reader is a
-        # writer that promises to write nothing.
+        # SQLite's own read-only mode leaves a log beside the file, which only a writer may remove. So a
+        # reader is a writer that promises to write nothing.
         uri = f"{self.path.absolute().as_uri()}?mode={'rw' if self._read_only else 'rwc'}"
         database = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
         try:
@@ -253,7 +254,9 @@ class SqliteStore:
                     raise
 
     def _prepare(self, database: sqlite3.Connection) -> None:
-        """Create the tables in an empty file; in any other, check that it is a data file before anything is changed."""
+        """Create the tables in an empty file; in any other, check that it is a data file before anything is
+        changed.
+        """
         database.execute("PRAGMA query_only = ON" if self._read_only else "PRAGMA secure_delete = ON")
         database.execute("BEGIN" if self._read_only else "BEGIN IMMEDIATE")
         ((application_id,),) = database.execute("PRAGMA application_id")

@@ -26,8 +26,8 @@ def open_target(url: str, options: Mapping[str, Any]) -> PublishTarget:
     except ImportError:
         raise HostError("buckets need one more package: pip install 'breathing-room[publish]'") from None
     try:
-        # A failed put is not repeated: the next round puts a newer presence. URLs without TLS are those that the
-        # operator set, such as a server on this machine.
+        # A failed put is not repeated: the next round puts a newer presence. URLs without TLS are those that
+        # the operator set, such as a server on this machine.
         settings: dict[str, Any] = {
             "client_options": {"allow_http": True},
             "retry_config": {"max_retries": 0},

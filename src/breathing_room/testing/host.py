@@ -5,10 +5,11 @@ The author of a host runs it against a host that listens, under any test runner 
     await check_host("http://127.0.0.1:8000")
 
 Every check has a room of its own, so the checks run concurrently, and the visitors of a host in use are not
-disturbed; only its default room has a few more visitors meanwhile. The length of a lease is read from the host's
-config, and the whole suite takes a little longer than a lease and its grace: configure short ones. With ``advance``,
-which moves the host's clock, the checks run one at a time, and none waits. With ``restart``, restarts are checked as
-well. Exceptions state what a platform cannot do: ``exceptions={"connection": "this platform has no WebSockets"}``.
+disturbed; only its default room has a few more visitors meanwhile. The length of a lease is read from the
+host's config, and the whole suite takes a little longer than a lease and its grace: configure short ones.
+With ``advance``, which moves the host's clock, the checks run one at a time, and none waits. With
+``restart``, restarts are checked as well. Exceptions state what a platform cannot do:
+``exceptions={"connection": "this platform has no WebSockets"}``.
 """
 
 import asyncio
@@ -54,15 +55,18 @@ async def check_host(
         join_ms: The host's time limit for the first ``join`` or ``observe`` of a connection.
         message_bytes_max: The host's maximum size of a message.
         lag_ms: How stale a presence may be, where it is read from a store or a cache.
-        exceptions: What the host cannot do, each with the reason: names of checks, or of needs (``connection``, ``events``,
-            ``history``, ``badge``, ``document``, ``restart``), which stand for every check that has the need. An excepted check
-            must fail, so that no exception outlives its reason.
+        exceptions: What the host cannot do, each with the reason: names of checks, or of needs
+            (``connection``, ``events``, ``history``, ``badge``, ``document``, ``restart``), which stand for
+            every check that has the need. An excepted check must fail, so that no exception outlives its
+            reason.
         only: The names of the checks to run; all by default.
 
     Raises:
-        HostError: An exception names no check and no need, or ``only`` names no check, or one that needs a ``restart``.
+        HostError: An exception names no check and no need, or ``only`` names no check, or one that needs a
+            ``restart``.
         AssertionError: The server at that URL is no host.
-        ExceptionGroup: Of one ``CheckFailedError`` for each check that failed, or passed although it is excepted.
+        ExceptionGroup: Of one ``CheckFailedError`` for each check that failed, or passed although it is
+            excepted.
     """
     exceptions = exceptions or {}
     unknown = exceptions.keys() - {*CHECKS, *NEEDS}

@@ -17,7 +17,9 @@ from breathing_room.testing.store import Advance, short, wait
 
 Need: TypeAlias = Literal["connection", "events", "history", "badge", "document", "restart"]
 NEEDS: Final[tuple[Need, ...]] = ("connection", "events", "history", "badge", "document", "restart")
-"""What a check may need of a host: WebSockets, event streams, averages, a badge, the paths of the planning document, restarts."""
+"""What a check may need of a host: WebSockets, event streams, averages, a badge, the paths of the planning
+document, restarts.
+"""
 
 Restart: TypeAlias = Callable[[], Awaitable[None]]
 """Stops the host gracefully, starts it again at the same address, and returns when it is ready."""
@@ -130,7 +132,9 @@ class HostCheckContext:
                 await self.tick()
 
     async def heartbeat(self, visitor: str, **more: Any) -> Message:
-        """Send a heartbeat over HTTP, once its response must include every event so far; return the presence."""
+        """Send a heartbeat over HTTP, once its response must include
+        every event so far; return the presence.
+        """
         await self.catch_up()
         self._reporters.add(visitor)
         return (await self.post("/heartbeat", {"visitor": visitor, **more})).json()
@@ -219,7 +223,7 @@ class HostCheckContext:
             await asyncio.sleep(0.01)
 
 
-# --- What is expected ---------------------------------------------------------------------------------------------------
+# --- What is expected -------------------------------------------------------------------------------------
 
 
 def expect(*, that: bool, seen: object) -> None:
@@ -343,7 +347,7 @@ def expect_age(answer: RawResponse) -> None:
     )
 
 
-# --- The checks ---------------------------------------------------------------------------------------------------------
+# --- The checks -------------------------------------------------------------------------------------------
 
 Scope: TypeAlias = Literal["own room", "default room", "restart"]
 SCOPES: Final[tuple[Scope, ...]] = ("own room", "default room", "restart")
@@ -353,7 +357,9 @@ CheckFunction: TypeAlias = Callable[[HostCheckContext], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Check:
-    """A sentence of the protocol, the function that checks it, the room it runs in, and what it needs of the host."""
+    """A sentence of the protocol, the function that checks it, the room it runs in, and what it needs of the
+    host.
+    """
 
     sentence: str
     run: CheckFunction

@@ -1,7 +1,8 @@
 """A low-level HTTP and WebSocket client for the checks of a host.
 
-A client library would mask every frame, answer every control ping, follow every redirect and repair what it can. Here
-each of these is the caller's choice. The frames are those of ``websockets`` and the HTTP parser is ``httptools``.
+A client library would mask every frame, answer every control ping, follow every redirect and repair what it
+can. Here each of these is the caller's choice. The frames are those of ``websockets`` and the HTTP parser is
+``httptools``.
 """
 
 import asyncio

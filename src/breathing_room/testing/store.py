@@ -4,9 +4,9 @@ The author of a store runs it in one line of a test, under any test runner or no
 
     await check_store(lambda: MyStore.open(address))
 
-Stores differ in consistency and granularity. A store whose reads lag behind its writes is given ``lag_ms``, one
-without short times to live ``ttl_ms``; for Workers KV both are 60,000. With ``advance``, which moves the store's clock,
-no check waits.
+Stores differ in consistency and granularity. A store whose reads lag behind its writes is given ``lag_ms``,
+one without short times to live ``ttl_ms``; for Workers KV both are 60,000. With ``advance``, which moves the
+store's clock, no check waits.
 """
 
 import asyncio
@@ -56,8 +56,8 @@ async def check_store(
         advance: Advances the store's clock; by default real time passes.
         ttl_ms: The shortest time to live that the store can keep.
         lag_ms: How long after a write every reader sees it. No key is written twice within that time.
-        keys: How many keys the longest list has. The default is one more than a page of most stores; where writes are
-            billed it may be less.
+        keys: How many keys the longest list has. The default is one more than a page of most stores; where
+            writes are billed it may be less.
 
     Raises:
         ExceptionGroup: Of one ``CheckFailedError`` for each check that failed.
@@ -159,7 +159,7 @@ def check(run: StoreCheck) -> StoreCheck:
     return run
 
 
-# --- Values -------------------------------------------------------------------------------------------------------
+# --- Values -----------------------------------------------------------------------------------------------
 
 
 @check
@@ -215,7 +215,7 @@ async def puts_at_once_are_all_kept(t: StoreCheckContext) -> None:
         await t.reads(key, key.encode())
 
 
-# --- Time to live ---------------------------------------------------------------------------------------------------
+# --- Time to live -----------------------------------------------------------------------------------------
 
 
 @check
@@ -264,7 +264,7 @@ async def an_expired_key_can_be_put_again(t: StoreCheckContext) -> None:
     await t.lists("", ["a"])
 
 
-# --- Delete ---------------------------------------------------------------------------------------------------------
+# --- Delete -----------------------------------------------------------------------------------------------
 
 
 @check
@@ -290,7 +290,7 @@ async def deleting_nothing_does_no_harm(t: StoreCheckContext) -> None:
     await t.reads("a", None)
 
 
-# --- List -----------------------------------------------------------------------------------------------------------
+# --- List -------------------------------------------------------------------------------------------------
 
 
 @check
@@ -341,7 +341,7 @@ async def a_list_belongs_to_its_caller(t: StoreCheckContext) -> None:
     await t.lists("", ["a"])
 
 
-# --- Keys -----------------------------------------------------------------------------------------------------------
+# --- Keys -------------------------------------------------------------------------------------------------
 
 
 @check
@@ -416,7 +416,7 @@ async def a_bad_time_to_live_is_refused(t: StoreCheckContext) -> None:
     await t.reads("a", b"1")
 
 
-# --- Close ----------------------------------------------------------------------------------------------------------
+# --- Close ------------------------------------------------------------------------------------------------
 
 
 @check

@@ -51,7 +51,9 @@ def test_an_interpolation_begins_in_the_new_interval() -> None:
 def test_the_displayed_count_is_in_the_interval_and_goes_one_way(
     presences: list[tuple[int, int, int, int, int]], shares: list[float]
 ) -> None:
-    """The displayed count is in the interval and moves in one direction, for any sequence of presences and times."""
+    """The displayed count is in the interval and moves in one direction, for any sequence of presences and
+    times.
+    """
     interpolator = Interpolator()
     now_ms = 0
     for *people, length_ms, waited_ms in presences:

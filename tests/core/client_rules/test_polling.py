@@ -62,11 +62,13 @@ def report(mood: str | None = None, epoch: int = 7) -> ReportRequest:
     return ReportRequest(ANN, mood, epoch)
 
 
-# --- The ledger ---------------------------------------------------------------------------------------------------
+# --- The ledger -------------------------------------------------------------------------------------------
 
 
 def test_a_client_in_the_sample_polls_and_reports() -> None:
-    """A client in the sample polls at once, reports as soon as it knows the rate, and repeats both after poll_ms and heartbeat_ms."""
+    """A client in the sample polls at once, reports as soon as it knows the rate, and repeats both after
+    poll_ms and heartbeat_ms.
+    """
     ann = poller(mood="release")
     assert ann.next_at_ms == 0
     assert ann.due(0) == [POLL]
@@ -98,7 +100,9 @@ def test_a_client_outside_the_sample_only_polls() -> None:
 
 
 def test_a_change_of_mood_is_reported_at_once() -> None:
-    """A change of mood is reported at once, and the next heartbeat is due heartbeat_ms later; the same mood is no change."""
+    """A change of mood is reported at once, and the next heartbeat is due heartbeat_ms later; the same mood
+    is no change.
+    """
     ann = counted("release")
     ann.set_mood("release", 5_000)
     assert ann.due(5_000) == []
@@ -137,7 +141,9 @@ def test_a_failed_report_is_repeated() -> None:
 
 
 def test_a_report_that_was_shed_is_preceded_by_a_poll() -> None:
-    """A report that was shed is followed by a poll after the server's wait, and by a report if the rate still asks for it."""
+    """A report that was shed is followed by a poll after the server's wait, and by a report if the rate still
+    asks for it.
+    """
     for rate, reports in ((1.0, [report()]), (ANNS_TICKET, [])):
         ann = poller()
         ann.due(0)
@@ -180,7 +186,9 @@ def test_a_failed_poll_is_repeated() -> None:
 
 
 def test_a_rate_that_falls_frees_from_reporting() -> None:
-    """A fallen rate ends the seat on both sides, without a heartbeat or a leave; a raised one causes a new report."""
+    """A fallen rate ends the seat on both sides, without a heartbeat or a leave; a raised one causes a new
+    report.
+    """
     ann = counted()
     assert ann.leave() == LeaveRequest(ANN)
     ann.due(31_000)
@@ -228,7 +236,9 @@ def test_what_a_cache_kept_too_long_says_nothing_of_the_rate() -> None:
 
 
 def test_a_visit_keeps_its_epoch_for_as_long_as_the_server_accepts_it() -> None:
-    """A visit keeps its epoch through the next one; with the one after that a new visit begins, with a new ticket."""
+    """A visit keeps its epoch through the next one; with the one after that a new visit begins, with a new
+    ticket.
+    """
     ann = counted()
     ann.set_mood("release", 2_000)
     ann.polled(presence(epoch=8, as_of_ms=2), 2_000)
@@ -289,7 +299,7 @@ def test_heartbeats_drift_apart_and_are_never_late(heartbeat_ms: int, seed: int)
     assert at_ms < RoomConfig(heartbeat_ms=heartbeat_ms).fresh_ms
 
 
-# --- Any sequence of events ---------------------------------------------------------------------------------------
+# --- Any sequence of events -------------------------------------------------------------------------------
 
 MOODS: Final = ("gratitude", "release", None)
 
@@ -372,7 +382,9 @@ stories = st.lists(
 
 @given(stories, st.integers())
 def test_reports_are_wanted_and_in_the_end_acknowledged(story: list[tuple[str, Any]], seed: int) -> None:
-    """A report is sent only in the sample, with the current mood, one at a time, and after a shed one only after a poll and the server's wait; in the end the server has the mood of a client in the sample."""
+    """A report is sent only in the sample, with the current mood, one at a time, and after a shed one only
+    after a poll and the server's wait; in the end the server has the mood of a client in the sample.
+    """
     scenario = Scenario(seed)
     for what, value in story:
         match what:

@@ -64,7 +64,9 @@ def test_many_at_once_are_as_one_by_one() -> None:
     [(10, 400), (100, 400), (1_000, 400), (10_000, 300), (100_000, 100), (1_000_000, 12)],
 )
 def test_mean_error_and_interval_are_those_of_theory(visitors: int, runs: int) -> None:
-    """From 10 to 1,000,000 visitors the estimate has no bias and the predicted spread, and 95 % of intervals cover the truth."""
+    """From 10 to 1,000,000 visitors the estimate has no bias and the predicted spread, and 95 % of intervals
+    cover the truth.
+    """
     chance = np.random.default_rng(visitors)
     estimates = [drawn(visitors, chance).estimate() for _ in range(runs)]
     counts = np.array([estimate.count for estimate in estimates]) / visitors

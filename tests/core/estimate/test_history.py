@@ -49,7 +49,9 @@ def test_a_prediction_computed_by_hand() -> None:
 
 
 def test_averages_come_with_intervals() -> None:
-    """The average of an hour has an interval in whole visitors if it was observed in two weeks, and none otherwise."""
+    """The average of an hour has an interval in whole visitors if it was observed in two weeks, and none
+    otherwise.
+    """
     history = weeks(89, 109, 89, 109)
     history.observe({"calm": 5}, wall_ms=MONDAY_MS + 20 * HOUR_MS)
     history.observe(None, wall_ms=MONDAY_MS + 21 * HOUR_MS)
@@ -69,7 +71,9 @@ def test_a_crowd_varies_by_chance_at_least() -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 5, 8])
 def test_the_interval_covers_the_next_week(count: int) -> None:
-    """The interval covers 93 to 98 % of the next weeks of 4,000 rooms whose weeks differ by a fifth; after two weeks at least 93 %."""
+    """The interval covers 93 to 98 % of the next weeks of 4,000 rooms whose weeks differ by a fifth; after
+    two weeks at least 93 %.
+    """
     rng = random.Random(count)
     covered = []
     for _ in range(4_000):

@@ -52,7 +52,9 @@ def flip(people: int, *, seed: int, restart_at_ms: int | None = None) -> list[tu
 
 @pytest.mark.parametrize("restart_at_ms", [None, 800_000])
 def test_250_visitors_are_estimated_as_250(restart_at_ms: int | None) -> None:
-    """The estimate of 250 visitors has no bias, and about 95 % of intervals cover 250, also across a restart."""
+    """The estimate of 250 visitors has no bias, and about 95 % of
+    intervals cover 250, also across a restart.
+    """
     samples = [sample for seed in range(12) for sample in flip(250, seed=seed, restart_at_ms=restart_at_ms)]
 
     # Each report after the first is a repeat here: moods never change.
@@ -61,7 +63,9 @@ def test_250_visitors_are_estimated_as_250(restart_at_ms: int | None) -> None:
 
 
 def test_the_estimate_is_right_in_the_first_minutes() -> None:
-    """The mean estimate of 250 visitors who joined at once is 250 in the first minutes too (60 crowds, six instants each)."""
+    """The mean estimate of 250 visitors who joined at once is 250 in the first minutes too (60 crowds, six
+    instants each).
+    """
     samples = []
     for seed in range(60):
         chance = random.Random(seed)

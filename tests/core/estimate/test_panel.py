@@ -54,7 +54,8 @@ def test_the_interval_covers_the_truth_in_95_of_100(people: int, theta: float) -
     runs, covered, total = 2_000, 0, 0.0
     for _ in range(runs):
         mean, deviation = people * theta, sqrt(people * theta * (1 - theta))
-        # A binomial number of so many is drawn well enough by rounding a normal one, but for few it is drawn itself.
+        # A binomial number of so many is drawn well enough by rounding a normal one, but for few it is drawn
+        # itself.
         seats = (
             sum(chance.random() < theta for _ in range(people))
             if people <= 200
@@ -70,7 +71,9 @@ def test_the_interval_covers_the_truth_in_95_of_100(people: int, theta: float) -
 
 @pytest.mark.parametrize("ghosts", [0.25, 0.5, 1, 2, 5, 10])
 def test_an_interval_in_whole_visitors_covers_in_95_of_100(ghosts: float) -> None:
-    """At rate 1 with a few ghosts 93 to 97 % of the intervals in whole visitors cover the truth, fewer than with ends rounded outwards."""
+    """At rate 1 with a few ghosts 93 to 97 % of the intervals in whole visitors cover the truth, fewer than
+    with ends rounded outwards.
+    """
     ghost_ms, window_ms = 240, 1_560
     seats, covered, outwards = 1_000, 0.0, 0.0
     expected_expiries = ghosts * window_ms / ghost_ms

@@ -41,7 +41,9 @@ def growing(at_ms: float) -> float:
 def simulate(
     people: int, visits: VisitLengths, arrivals: Callable[[float], float], seed: int, tracked: float
 ) -> tuple[int, Estimate, float]:
-    """Simulate a crowd for three hours; return the truth, the estimate, and rate times mean visit of the last minutes."""
+    """Simulate a crowd for three hours; return the truth, the estimate, and rate times mean visit of the last
+    minutes.
+    """
     chance = random.Random(seed)
     survival = Survival()
     counter = WriteRate(survival, 2)
@@ -79,14 +81,18 @@ def simulate(
 @pytest.mark.parametrize("visits", [exponential, log_normal])
 @pytest.mark.parametrize("arrivals", [steady, growing])
 def test_the_interval_covers_the_truth(visits: VisitLengths, arrivals: Callable[[float], float]) -> None:
-    """At least 88 of 100 intervals cover the truth of crowds of 300, and the bias is within three of its standard errors."""
-    # A thousand crowds would show a bias of half a percent where joins grow, beside an interval of a tenth of the crowd.
+    """At least 88 of 100 intervals cover the truth of crowds of 300, and the bias is within three of its
+    standard errors.
+    """
+    # A thousand crowds would show a bias of half a percent where joins grow, beside an interval of a tenth of
+    # the crowd.
     crowds = longer(100, 200)
     samples = [simulate(300, visits, arrivals, seed, tracked=0.3) for seed in range(crowds)]
     coverage = fmean(estimate.low <= truth <= estimate.high for truth, estimate, _ in samples)
     bias = sum(estimate.count for _, estimate, _ in samples) / sum(truth for truth, _, _ in samples) - 1
     standard_error = stdev(estimate.count / truth for truth, estimate, _ in samples) / sqrt(len(samples))
-    # Chance alone is three standard errors below 95 %, 88.5 % of 100, once in 680 times; a coverage of 80 % is detected as often as not.
+    # Chance alone is three standard errors below 95 %, 88.5 % of 100, once in 680 times; a coverage of 80 %
+    # is detected as often as not.
     assert coverage >= 0.95 - 3.2 * sqrt(0.95 * 0.05 / crowds)
     assert abs(bias) <= 3 * standard_error
     assert standard_error <= 0.014 * sqrt(100 / crowds)

@@ -52,7 +52,9 @@ def test_updates_and_reports_that_were_overtaken_are_ignored() -> None:
 
 
 def test_a_shard_that_was_removed_resyncs() -> None:
-    """A shard resyncs if the coordinator removed it, if it missed more than the log holds, or if the coordinator is new."""
+    """A shard resyncs if the coordinator removed it, if it missed more than the log holds, or if the
+    coordinator is new.
+    """
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     assert not exchange(coordinator, one, RoomDelta(summary=people(3)))[0].resync, (
         "it is new, and has no visitors"
@@ -109,7 +111,9 @@ def test_claims_are_open_only_where_a_shard_has_visitors() -> None:
 
 
 def test_claims_that_were_dropped_with_the_log_are_as_many_as_there_may_be() -> None:
-    """After hibernation any number of claims may be open at a shard that has not read what the log dropped: counting those of the log only made the lower end too high."""
+    """After hibernation any number of claims may be open at a shard that has not read what the log dropped:
+    counting those of the log only made the lower end too high.
+    """
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     many = tuple(visitor(f"v{index}") for index in range(LOG_KEYS_MAX // 2 + 1))
@@ -127,7 +131,9 @@ def test_claims_that_were_dropped_with_the_log_are_as_many_as_there_may_be() -> 
 
 
 def test_a_shard_is_suspect_once_calls_have_failed_for_long() -> None:
-    """A shard is suspect ``suspect_after_ms`` after the first call that failed, and is removed after a lease; a call that succeeds ends that, and a shard without calls is never suspect."""
+    """A shard is suspect ``suspect_after_ms`` after the first call that failed, and is removed after a lease;
+    a call that succeeds ends that, and a shard without calls is never suspect.
+    """
     coordinator, one = a_coordinator(), a_shard(1)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     assert coordinator.peer_state(ROOM, NOW_MS + 10**9).suspect == (0, 0, 0, 0, 0)
@@ -146,7 +152,9 @@ def test_a_shard_is_suspect_once_calls_have_failed_for_long() -> None:
 
 
 def test_visitors_are_spread_over_more_objects_once_all_are_full() -> None:
-    """The number of shards doubles when all are full, up to a limit, and halves when a quarter of them is enough."""
+    """The number of shards doubles when all are full, up to a limit, and halves when a quarter of them is
+    enough.
+    """
     coordinator = a_coordinator()
     assert [coordinator.add_shards(full, 6) for full in (0, 1, 1, 2, 4)] == [False, True, False, True, True]
     assert coordinator.shards == 6

@@ -27,7 +27,10 @@ from core.replication.deltas import (
 
 
 class Observer:
-    """A node that reads deltas of peers, and counts the whole room. A delta without ``read`` has read all entries before it."""
+    """A node that reads deltas of peers, and counts the whole room.
+
+    A delta without ``read`` has read all entries before it.
+    """
 
     def __init__(self, own: int = 0) -> None:
         self.nodes = some_nodes()
@@ -60,7 +63,7 @@ class Observer:
         return known.count, known.low, known.high, known.method
 
 
-# --- Nodes start and stop ---------------------------------------------------------------------------------------------
+# --- Nodes start and stop ---------------------------------------------------------------------------------
 
 
 def test_nodes_are_added() -> None:
@@ -72,7 +75,9 @@ def test_nodes_are_added() -> None:
 
 
 def test_a_node_that_is_late_is_suspect_and_then_removed() -> None:
-    """A node without deltas is suspect after ``suspect_after_ms``, which makes the count stale, and is removed when its lease expires."""
+    """A node without deltas is suspect after ``suspect_after_ms``, which makes the count stale, and is
+    removed when its lease expires.
+    """
     observer = Observer(own=1)
     observer.hear(a_message(THERE, a_summary(2)), now_ms=0)
     for now_ms, said in (
@@ -132,7 +137,9 @@ def test_an_operator_forgets_a_node() -> None:
 
 
 def test_a_node_that_is_cut_off_keeps_the_last_sums_as_suspect() -> None:
-    """A node that does not read its own deltas is stale, with an interval that widens with the joins that peers may have had."""
+    """A node that does not read its own deltas is stale, with an interval that widens with the joins that
+    peers may have had.
+    """
     observer = Observer(own=1)
     observer.hear(a_message(THERE, a_summary(2, arrivals_per_s=2.0)), now_ms=0)
     widths = []
@@ -161,7 +168,7 @@ def test_a_node_that_is_cut_off_from_the_start_is_stale() -> None:
     assert Observer(own=1).says(LATE_MS + 1) == (1, 1, 1, "stale")
 
 
-# --- No visitor is counted twice --------------------------------------------------------------------------------------
+# --- No visitor is counted twice --------------------------------------------------------------------------
 
 
 def test_claims_are_open_until_every_peer_has_read_them() -> None:
@@ -196,7 +203,9 @@ def test_claims_of_peers_are_open_too() -> None:
 
 
 def test_a_node_that_comes_back_has_read_nothing_lately() -> None:
-    """A node that is back may count visitors whom others claimed meanwhile: until it has read the claims, low has our own only."""
+    """A node that is back may count visitors whom others claimed meanwhile: until it has read the claims, low
+    has our own only.
+    """
     observer = Observer(own=1)
     observer.hear(a_message(THERE, a_summary(2)), now_ms=0)
     before = observer.entry
@@ -212,7 +221,9 @@ def test_a_node_that_comes_back_has_read_nothing_lately() -> None:
 
 
 def test_a_position_in_a_lost_log_is_ignored() -> None:
-    """A delta that has read entries after itself is from before the log was lost: its node has read nothing of the new log."""
+    """A delta that has read entries after itself is from before the log was lost: its node has read nothing
+    of the new log.
+    """
     observer = Observer(own=1)
     observer.hear(a_message(THERE, a_summary(2)), now_ms=0)
     observer.own, observer.claims = a_summary(2), 1
@@ -226,7 +237,9 @@ def test_a_position_in_a_lost_log_is_ignored() -> None:
 
 
 def test_the_state_of_peers_becomes_stale_without_a_tick() -> None:
-    """The state of peers has the time until which it holds, so a process that was blocked shows it as stale."""
+    """The state of peers has the time until which it holds, so a
+    process that was blocked shows it as stale.
+    """
     observer = Observer(own=1)
     observer.hear(a_message(THERE, a_summary(2)), now_ms=10)
     observer.hear(a_message(ELSEWHERE, a_summary(2)), now_ms=30)
@@ -243,7 +256,9 @@ def with_suspects(count: int, suspect: int) -> Summary:
 
 
 def test_joins_are_taken_for_suspects_of_peers() -> None:
-    """A visitor who joins while a peer has suspects is counted as one of them; the interval has both cases, and further joins count."""
+    """A visitor who joins while a peer has suspects is counted as one of them; the interval has both cases,
+    and further joins count.
+    """
     observer = Observer(own=1)
     observer.hear(a_message(THERE, with_suspects(4, 2)), now_ms=0)
     assert observer.says(0) == (5, 3, 5, "counted")
@@ -256,7 +271,9 @@ def test_joins_are_taken_for_suspects_of_peers() -> None:
 
 
 def test_joins_are_taken_for_visitors_of_a_suspect_node() -> None:
-    """Visitors who join while a node is suspect are counted as visitors of that node, and the interval has both cases."""
+    """Visitors who join while a node is suspect are counted as visitors of that node, and the interval has
+    both cases.
+    """
     observer = Observer(own=1)
     observer.hear(a_message(THERE, a_summary(3)), now_ms=0)
     observer.goes_on_until(LATE_MS + 1)

@@ -73,7 +73,9 @@ def a_part(
 
 
 def test_a_visitor_who_joins_may_be_in_the_sums_of_a_peer() -> None:
-    """A visitor who joins may still be in the sums of another node: low is less by one until it read the claim."""
+    """A visitor who joins may still be in the sums of another node: low is less by one until it read the
+    claim.
+    """
     place = Place()
     place.hear(a_part(ANN, connected=[ANN]))
     place.hear(a_part(ANN))
@@ -83,7 +85,9 @@ def test_a_visitor_who_joins_may_be_in_the_sums_of_a_peer() -> None:
 
 
 def test_an_older_claim_of_a_peer_removes_no_visitor() -> None:
-    """A peer's claim that precedes ours in the log does not remove the visitor here, whether ours is composed yet or not; one that follows it does."""
+    """A peer's claim that precedes ours in the log does not remove the visitor here, whether ours is composed
+    yet or not; one that follows it does.
+    """
     place = Place()
     place.join(ANN)
     place.hear(a_part(ANN, connected=[ANN]))
@@ -100,7 +104,9 @@ def test_an_older_claim_of_a_peer_removes_no_visitor() -> None:
 
 
 def test_a_delta_that_may_be_lost_is_queued_again_as_the_newest() -> None:
-    """A delta that may have been lost is queued again, and its claim is newer than the claims of peers in between."""
+    """A delta that may have been lost is queued again, and its claim is newer than the claims of peers in
+    between.
+    """
     place = Place()
     place.join(ANN)
     first = place.compose()
@@ -117,7 +123,9 @@ def test_a_delta_that_may_be_lost_is_queued_again_as_the_newest() -> None:
 
 
 def test_a_visitor_who_joined_and_disconnected_is_only_reported() -> None:
-    """A visitor who joined and disconnected before the delta is in ``reported``: a peer with a connection of theirs keeps them."""
+    """A visitor who joined and disconnected before the delta is in ``reported``: a peer with a connection of
+    theirs keeps them.
+    """
     place = Place()
     place.feed(Disconnected(place.join(ANN)))
     delta = place.compose()
@@ -151,7 +159,9 @@ def test_visitors_of_a_suspect_peer_are_taken_back() -> None:
 
 
 def test_connections_on_standby_get_broadcasts_and_are_taken_back() -> None:
-    """A connection on standby gets broadcasts, and its visitor is counted here again, in the same mood, when the last connection at the peer ends."""
+    """A connection on standby gets broadcasts, and its visitor is counted here again, in the same mood, when
+    the last connection at the peer ends.
+    """
     place = Place(connection_is_lease=True)
     tab = place.join(ANN, "calm")
     place.hear(place.compose(), HERE)

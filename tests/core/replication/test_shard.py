@@ -58,7 +58,9 @@ def test_an_infinite_number_is_rejected() -> None:
 
 
 def test_a_shard_that_is_cut_off_keeps_its_last_view() -> None:
-    """A shard's view holds for ``suspect_after_ms`` after the first failed call; then all others are suspect, with the joins that they may have had, until a call succeeds."""
+    """A shard's view holds for ``suspect_after_ms`` after the first failed call; then all others are suspect,
+    with the joins that they may have had, until a call succeeds.
+    """
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     busy = replace(people(4), arrivals_per_s=2.0)
     exchange(coordinator, two, RoomDelta(summary=busy))

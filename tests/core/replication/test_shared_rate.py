@@ -13,7 +13,9 @@ ALL_REPORT = RateSet(((0, 1.0),), 0)
 
 
 def test_the_rate_follows_the_seats_of_all_nodes() -> None:
-    """A rate is proposed for the seats of all nodes together, and the one that it replaces stays in use for rate_propagation_ms and suspect_after_ms."""
+    """A rate is proposed for the seats of all nodes together, and the one that it replaces stays in use for
+    rate_propagation_ms and suspect_after_ms.
+    """
     rooms = [a_room(), a_room()]
     for index in range(16):
         rooms[index % 2].step(PanelReported(visitor(f"{index}"), index / 16), now_ms=0)
@@ -50,7 +52,7 @@ def test_a_rate_is_decoded_as_it_was_encoded() -> None:
             decode_rate(damaged)
 
 
-# --- One replica ------------------------------------------------------------------------------------------------------
+# --- One replica ------------------------------------------------------------------------------------------
 
 AHEAD_MS = 500
 
@@ -61,7 +63,9 @@ def a_replica() -> tuple[Replica, SharedRate]:
 
 
 def test_a_replica_takes_over_the_rate_that_is_kept() -> None:
-    """A replica takes over a stored rate once, with its times by its own clock, and does not write it again."""
+    """A replica takes over a stored rate once, with its times by its
+    own clock, and does not write it again.
+    """
     replica, shared = a_replica()
     value = encode_rate(RateSet(((0, 0.25), (AHEAD_MS + 1_000, 1.0)), AHEAD_MS))
 

@@ -46,7 +46,9 @@ def test_damaged_records_raise(value: bytes) -> None:
 def test_the_distribution_of_records_to_writers_does_not_matter(
     some: list[Record], chance: random.Random
 ) -> None:
-    """The merged seats are the same for any distribution of records to writers, except for ties of one millisecond."""
+    """The merged seats are the same for any distribution of records to writers, except for ties of one
+    millisecond.
+    """
     some = list({(record.visitor, record.reported_at_ms): record for record in some}.values())
     in_order = merge([encode_records(sorted(some, key=lambda record: record.reported_at_ms))])
     dealt: list[list[Record]] = [[], [], []]

@@ -7,7 +7,9 @@ from core.write_policies.reporting import ANN, BOB, LEASE_MS, PREFIX, START_MS, 
 
 
 def test_snapshot_writes_all_seats_into_one_value() -> None:
-    """The first report is written at once, the next when ten seconds have passed, and an empty room is deleted."""
+    """The first report is written at once, the next when ten seconds have passed, and an empty room is
+    deleted.
+    """
     policy = SnapshotPolicy(PREFIX, lease_ms=LEASE_MS)
     assert said(report(policy, 0, "join", "release")) == [[(0, "release", True)]]
     assert report(policy, 400, "join", visitor=BOB) == Writes((), START_MS + 10_000)

@@ -107,7 +107,9 @@ def test_a_default_is_a_value_that_is_accepted() -> None:
     ],
 )
 def test_an_unknown_name_is_refused_with_the_one_that_was_meant(name: str, said: str) -> None:
-    """The error names the unknown setting and the one most like it, or where all are listed; a known name passes."""
+    """The error names the unknown setting and the one most like it, or where all are listed; a known name
+    passes.
+    """
     check_names(["lease_ms"], FIELDS)
     with pytest.raises(ConfigError) as caught:
         check_names(["lease_ms", name], FIELDS)
@@ -115,7 +117,9 @@ def test_an_unknown_name_is_refused_with_the_one_that_was_meant(name: str, said:
 
 
 def test_variables_are_read_by_their_prefix() -> None:
-    """Each variable with our prefix is the setting of that name, of its kind; those of other programs are passed over."""
+    """Each variable with our prefix is the setting of that name, of its kind; those of other programs are
+    passed over.
+    """
     environ = {
         variable_of("lease_ms"): "2_000",
         variable_of("moods"): "calm, glad",
@@ -148,7 +152,9 @@ def test_an_unknown_variable_is_named_with_the_nearest_setting() -> None:
 def test_an_unknown_setting_of_a_file_is_named_with_the_nearest_one(
     tmp_path: Path, text: str, error: str
 ) -> None:
-    """A misspelled setting, also of a room's table, or table is an error that names the file and the nearest name."""
+    """A misspelled setting, also of a room's table, or table is an error that names the file and the nearest
+    name.
+    """
     file = tmp_path / "room.toml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
@@ -218,7 +224,9 @@ def test_tables_of_file_and_variable_are_read_alike(tmp_path: Path, table: dict[
 
 
 def test_a_file_has_settings_and_tables_of_rooms(tmp_path: Path) -> None:
-    """Settings of a file come by name, lists as tuples, and those of single rooms beside them; no file has none."""
+    """Settings of a file come by name, lists as tuples, and those of single rooms beside them; no file has
+    none.
+    """
     file = tmp_path / "room.toml"
     file.write_text('push_ms = 500\n[rooms.garden]\nmoods = ["calm"]\n', encoding="utf-8")
     assert read_file(file, FIELDS) == {"push_ms": 500, "rooms": {"garden": {"moods": ("calm",)}}}

@@ -36,7 +36,7 @@ def written(file: Path, text: str) -> Path:
     return file
 
 
-# --- Where settings come from -------------------------------------------------------------------------------------------
+# --- Where settings come from -----------------------------------------------------------------------------
 
 
 def test_flag_beats_environment_beats_file(file: Path) -> None:
@@ -117,7 +117,7 @@ def test_room_has_its_own_table(file: Path) -> None:
         assert (room.push_ms, room.poll_ms, room.heartbeat_ms) == (500, 20_000, 25_000)
 
 
-# --- What is wrong is said ----------------------------------------------------------------------------------------------
+# --- What is wrong is said --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_room_has_its_own_table(file: Path) -> None:
 )
 def test_numbers_have_a_range(name: str, low: int, high: int) -> None:
     """
-    Each number is taken from its least to its greatest value and refused beyond, where other settings leave it that far;
-    the error names it.
+    Each number is taken from its least to its greatest value and refused beyond, where other settings leave
+    it that far; the error names it.
     """
     for value in (low, high):
         taken: dict[str, Any] = {name: value}
@@ -230,7 +230,8 @@ def test_every_number_has_a_range() -> None:
 )
 def test_contradictions_are_named(wrong: dict[str, Any], named: str) -> None:
     """
-    What contradicts another setting, or is no value at all, is refused with a sentence that names the setting.
+    What contradicts another setting, or is no value at all, is refused with a sentence that names the
+    setting.
     """
     with pytest.raises(ConfigError, match=named):
         load(**wrong)
@@ -311,7 +312,7 @@ def test_unknown_name_in_the_environment_is_named() -> None:
         load(environ={"BREATHING_ROOM_OPEN_ROOMS": "maybe"})
 
 
-# --- The command --------------------------------------------------------------------------------------------------------
+# --- The command ------------------------------------------------------------------------------------------
 
 
 def run(*arguments: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -385,8 +386,8 @@ def test_wrong_setting_ends_with_status_2(
 @pytest.mark.slow
 def test_a_secret_is_in_no_output(tmp_path: Path) -> None:
     """
-    A signing key comes from the environment or the file; it is no flag, the config does not show it, and a wrong one is not
-    repeated.
+    A signing key comes from the environment or the file; it is no flag, the config does not show it, and a
+    wrong one is not repeated.
     """
     key = "5ecret-" * 8
     path = written(tmp_path / "room.toml", f'signing_key = "{key}"')
@@ -427,8 +428,9 @@ def test_the_server_follows_its_settings(serve: Serve, tmp_path: Path) -> None:
 )
 def test_rooms_are_no_argument(rooms: Any) -> None:
     """
-    Single rooms have tables in the file, whose names and types are checked there. As an argument of `breathing_room.app` they were
-    taken without a check, and a wrong one ended in an `AttributeError` or a `TypeError`.
+    Single rooms have tables in the file, whose names and types are checked there. As an argument of
+    `breathing_room.app` they were taken without a check, and a wrong one ended in an `AttributeError` or a
+    `TypeError`.
     """
     with pytest.raises(ConfigError, match='unknown setting "rooms"'):
         ServerConfig.load(flags={"rooms": rooms}, environ={})

@@ -79,7 +79,7 @@ async def host() -> AsyncIterator[App]:
         yield host
 
 
-# --- Rooms ------------------------------------------------------------------------------------------------------------
+# --- Rooms ------------------------------------------------------------------------------------------------
 
 
 async def test_a_read_opens_no_room(host: App) -> None:
@@ -90,12 +90,13 @@ async def test_a_read_opens_no_room(host: App) -> None:
     assert host.rooms.keys() == {"lobby"}
 
 
-# --- Saving ---------------------------------------------------------------------------------------------------------------
+# --- Saving -----------------------------------------------------------------------------------------------
 
 
 async def test_changes_during_a_slow_save_are_saved_too() -> None:
     """
-    When a save takes longer than the interval, what happened meanwhile is saved after it, though nothing happens any more.
+    When a save takes longer than the interval, what happened meanwhile is saved after it, though nothing
+    happens any more.
     """
     store = Kept()
     async with host_inside(store=store, push_ms=20, snapshot_ms=100) as host:
@@ -112,7 +113,8 @@ async def test_changes_during_a_slow_save_are_saved_too() -> None:
 
 async def test_failing_store_is_survived(caplog: pytest.LogCaptureFixture) -> None:
     """
-    While the store fails the room goes on, the failure is logged and counted, and the next save makes up for it.
+    While the store fails the room goes on, the failure is logged and counted, and the next save makes up for
+    it.
     """
     store = Kept()
     async with host_inside(store=store, push_ms=20, snapshot_ms=100) as host:
@@ -159,7 +161,8 @@ async def test_empty_room_leaves_no_snapshot() -> None:
 
 async def test_closed_rooms_leave_nothing_for_ever() -> None:
     """
-    A thousand rooms that visitors opened and left leave no thousand rows in the store: what is kept of them has an end.
+    A thousand rooms that visitors opened and left leave no thousand rows in the store: what is kept of them
+        has an end.
     """
     clock = 0
     store = Kept()
@@ -176,7 +179,8 @@ async def test_closed_rooms_leave_nothing_for_ever() -> None:
 
 async def test_a_room_that_is_closed_while_it_is_stored_leaves_nothing() -> None:
     """
-    A room whose snapshot is due when it is found idle, or is being written just then, is deleted from the store after that.
+    A room whose snapshot is due when it is found idle, or is being written just then, is deleted from the
+    store after that.
 
     It was before: the note of the empty room stayed in the store for good, with the name of the room.
     """
@@ -223,7 +227,8 @@ async def test_a_stop_goes_on_while_an_idle_room_is_closed(
     host: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A stop that waits for the store saves and sends away every room, though one of them is closed as idle meanwhile.
+    A stop that waits for the store saves and sends away every room, though one of them is closed as idle
+    meanwhile.
 
     It failed, so the connections of the rooms after that one were cut without a time to come back.
     """
@@ -248,7 +253,8 @@ async def test_a_stop_closes_all_connections_before_it_saves(
     """
     Every room's connections are sent away before the first save is awaited, however slow the store is.
 
-    A plain uvicorn in which rooms are mounted closed those of the last rooms meanwhile, without a moment to come back.
+    A plain uvicorn in which rooms are mounted closed those of the last rooms meanwhile, without a moment to
+    come back.
     """
     for name in ("first", "second"):
         host.enter(name, address=None, forwarded_for=None)
@@ -263,13 +269,13 @@ async def test_a_stop_closes_all_connections_before_it_saves(
     assert [what.partition(" ")[2] for what in happened] == ["sent away"] * 3 + ["saved"] * 3
 
 
-# --- Epochs ---------------------------------------------------------------------------------------------------------------
+# --- Epochs -----------------------------------------------------------------------------------------------
 
 
 async def test_new_secret_keeps_the_people() -> None:
     """
-    When the secret changes, a visitor who joined under the last one stays the same person, newcomers are hashed under the new
-    one, and the oldest is thrown away.
+    When the secret changes, a visitor who joined under the last one stays the same person, newcomers are
+    hashed under the new one, and the oldest is thrown away.
     """
     clock, store = HandClock(), Kept()
     store._clock = clock.wall_ms
@@ -305,12 +311,13 @@ async def test_secret_outlives_a_restart() -> None:
         assert (presence.method, presence.count, presence.moods["release"]) == ("counted", 1, 1)
 
 
-# --- Rooms that come and go -----------------------------------------------------------------------------------------------
+# --- Rooms that come and go -------------------------------------------------------------------------------
 
 
 async def test_idle_room_is_closed_and_comes_back_counted(host: App) -> None:
     """
-    A room without people and watchers is closed; the default room stays. A visitor who returns finds a room that is counted.
+    A room without people and watchers is closed; the default room stays. A visitor who returns finds a room
+    that is counted.
     """
     room = host.enter("passing", address=None, forwarded_for=None)
     come(room)
@@ -330,9 +337,11 @@ async def test_room_that_is_joined_while_another_is_closed_stays_open(
     host: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Closing a room waits for the store; a room that was idle before that wait and is joined during it is not closed.
+    Closing a room waits for the store; a room that was idle before that wait and is joined during it is not
+    closed.
 
-    It was: its connections stayed in a room that no other request could find, so that the page showed 1 and the server answered 0.
+    It was: its connections stayed in a room that no other request could find, so that the page showed 1 and
+        the server answered 0.
     """
     first, second = (host.enter(name, address=None, forwarded_for=None) for name in ("first", "second"))
     await first.platform.load_history()
@@ -352,7 +361,8 @@ async def test_room_that_is_joined_while_another_is_closed_stays_open(
 
 async def test_after_a_crash_every_new_room_is_unknown() -> None:
     """
-    After a run without a graceful stop a room of which nothing is stored may have had people: it is unknown for one lease.
+    After a run without a graceful stop a room of which nothing is stored may have had people: it is unknown
+        for one lease.
     """
     clock, store = HandClock(), Kept()
     await store.put("running", b"1")
@@ -390,7 +400,7 @@ async def test_rooms_have_settings_of_their_own() -> None:
         await host.stop()
 
 
-# --- Tasks ----------------------------------------------------------------------------------------------------------------
+# --- Tasks ------------------------------------------------------------------------------------------------
 
 
 async def test_background_bug_is_not_silent(host: App, caplog: pytest.LogCaptureFixture) -> None:

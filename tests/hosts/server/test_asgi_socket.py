@@ -94,7 +94,8 @@ async def test_a_leave_takes_effect_at_once() -> None:
 
 async def test_refusal_has_the_shape_of_errors() -> None:
     """
-    A handshake that is refused is answered by HTTP with the one shape of errors, and a time to come back where that helps.
+    A handshake that is refused is answered by HTTP with the one shape of errors, and a time to come back
+    where that helps.
     """
     async with mounted(origins=("https://good.example",), rooms_per_prefix_max=1, sockets_max=2) as (
         host,
@@ -254,7 +255,7 @@ async def test_slow_reader_gets_the_latest_and_few_answers() -> None:
     assert len([message for message in said if message["type"] == "time"]) <= AsgiSocket.ANSWERS_MAX
 
 
-# --- In a process of another application --------------------------------------------------------------------------------
+# --- In a process of another application ------------------------------------------------------------------
 
 PINGS = ("--ws-ping-interval", "0.5", "--ws-ping-timeout", "0.5")
 
@@ -281,7 +282,8 @@ async def stopped(running: UvicornProcess) -> float:
 @pytest.mark.slow
 async def test_mounted_rooms_are_saved_when_the_server_stops(tmp_path: Path) -> None:
     """
-    When the server of another application stops, mounted rooms are saved, and nothing looks like a crash afterwards.
+    When the server of another application stops, mounted rooms are saved, and nothing looks like a crash
+    afterwards.
     """
     app = their_app(tmp_path)
     with uvicorn_process(app, *PINGS, app_dir=tmp_path, working_dir=tmp_path) as running:

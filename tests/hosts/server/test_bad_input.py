@@ -1,7 +1,7 @@
 """Bad input of every kind: a clear error for the client that sent it, and no effect on other clients.
 
-In nearly every test a bystander sits in the same room. Afterwards a newcomer comes and goes, and the bystander must hear
-of both, soon, with the count and the moods right: that is what "no effect" means here.
+In nearly every test a bystander sits in the same room. Afterwards a newcomer comes and goes, and the
+bystander must hear of both, soon, with the count and the moods right: that is what "no effect" means here.
 """
 
 import contextlib
@@ -141,7 +141,8 @@ def bystander(server: ServerProcess) -> Iterator[RawSocket]:
         with unharmed(server.port) as bystander:
             yield bystander
     finally:
-        # A visitor who was admitted by mistake stays for minutes, and would fail the tests that follow as well.
+        # A visitor who was admitted by mistake stays for minutes, and would fail the tests that follow as
+        # well.
         with RawSocket(server.port) as client:
             client.request("POST", LEAVE, {"visitor": VISITOR})
 
@@ -262,7 +263,8 @@ def test_what_is_no_message_is_an_error(server: ServerProcess, text: str) -> Non
 @pytest.mark.usefixtures("bystander")
 def test_bad_visitor_does_not_join(server: ServerProcess, visitor: object) -> None:
     """
-    A visitor id of the wrong type, length or alphabet is an error that does not repeat it, and no visitor joins.
+    A visitor id of the wrong type, length or alphabet is an error that does not repeat it, and no visitor
+    joins.
     """
     with open_socket(server.port) as socket:
         error = check_error_only(
@@ -378,7 +380,8 @@ def test_joining_twice_counts_once(server: ServerProcess, second: str) -> None:
 @pytest.mark.usefixtures("bystander")
 def test_observer_may_come_to_count(server: ServerProcess) -> None:
     """
-    A join after an observe, and an observe after a join, are answered, and the count stays that of the people.
+    A join after an observe, and an observe after a join, are answered, and the count stays that of the
+    people.
     """
     with observe(server.port) as socket:
         socket.send_message("join", visitor=VISITOR, mood="gratitude")
@@ -426,7 +429,8 @@ def test_endless_bad_messages_end_the_connection(server: ServerProcess) -> None:
 @pytest.mark.usefixtures("bystander")
 def test_bad_frame_closes_one_socket(server: ServerProcess, data: bytes, code: int, *, joined: bool) -> None:
     """
-    Frames too big, binary, not UTF-8 or no frames at all end the socket that they came by, with the right code.
+    Frames too big, binary, not UTF-8 or no frames at all end the socket that they came by, with the right
+    code.
     """
     with join(server.port) if joined else observe(server.port) as socket:
         socket.send(data)
@@ -524,7 +528,8 @@ def test_bad_mood_sends_no_heartbeat(server: ServerProcess, mood: object) -> Non
 @pytest.mark.usefixtures("bystander")
 def test_a_heartbeat_posted_as_a_form_is_rejected(server: ServerProcess) -> None:
     """
-    A form posted to the heartbeat is refused: only a page that may send JSON here can make its visitors count.
+    A form posted to the heartbeat is refused: only a page that may send JSON here can make its visitors
+        count.
     """
     with RawSocket(server.port) as client:
         error = client.request(
@@ -600,7 +605,8 @@ BAD_ROOMS = {
 @pytest.mark.usefixtures("bystander")
 def test_bad_room_is_refused(server: ServerProcess, room: str) -> None:
     """
-    A name that is no room's is answered 400 `bad_room`, or 404 where no path has such a shape; no answer repeats it.
+    A name that is no room's is answered 400 `bad_room`, or 404 where no path has such a shape; no answer
+    repeats it.
     """
     with RawSocket(server.port) as client:
         for response in (
@@ -696,7 +702,8 @@ NOT_HTTP = {
 @pytest.mark.usefixtures("bystander")
 def test_what_is_no_http_is_refused(server: ServerProcess, data: bytes) -> None:
     """
-    Bytes that are no HTTP request get an error of the 400s, or just an end; never a success, never silence for ever.
+    Bytes that are no HTTP request get an error of the 400s, or just an end; never a success, never silence
+    for ever.
     """
     with RawSocket(server.port) as client:
         client.send(data)
@@ -708,7 +715,8 @@ def test_what_is_no_http_is_refused(server: ServerProcess, data: bytes) -> None:
 @pytest.mark.usefixtures("bystander")
 def test_garbage_after_a_request_ends_the_connection(server: ServerProcess) -> None:
     """
-    On one connection, right requests before garbage are answered as ever or with it; then the connection ends.
+    On one connection, right requests before garbage are answered as ever or with it; then the connection
+    ends.
     """
     with RawSocket(server.port) as client:
         assert client.request("GET", "/v1/rooms/lobby").status == 200
@@ -824,7 +832,8 @@ def test_right_origin_gets_cors_headers(fenced_server: ServerProcess) -> None:
 
 def test_thousand_rooms_from_one_address_are_refused(fenced_server: ServerProcess) -> None:
     """
-    One address opens a few rooms and no more: 429 `too_many_rooms`, on every way in, and rooms that are open stay so.
+    One address opens a few rooms and no more: 429 `too_many_rooms`, on every way in, and rooms that are open
+        stay so.
     """
     port = fenced_server.port
     with unharmed(port), RawSocket(port) as client:
@@ -955,7 +964,8 @@ def test_pings_do_not_replace_a_join(hasty_server: ServerProcess) -> None:
 )
 def test_silent_socket_is_closed_with_its_lease(short_lease_server: ServerProcess, sends: bytes) -> None:
     """
-    A socket that answers no ping for `lease_ms`, within a frame or not, is closed with 4000 and its person is out.
+    A socket that answers no ping for `lease_ms`, within a frame or not, is closed with 4000 and its person is
+    out.
     """
     with join(short_lease_server.port, "silence") as socket:
         socket.send(sends)
@@ -971,7 +981,8 @@ def test_a_client_that_never_reads_delays_no_other_client(
     hasty_server: ServerProcess, transport: str
 ) -> None:
     """
-    Two hundred listeners that never read get 24 MB and more pushed at them: others receive in time, memory stays, they are ended.
+    Two hundred listeners that never read get 24 MB and more pushed at them: others receive in time, memory
+        stays, they are ended.
     """
     port, (first, second) = hasty_server.port, LONG_MOODS[:2]
     request = (
@@ -1007,7 +1018,8 @@ def test_a_client_that_never_reads_delays_no_other_client(
 
 
 def feel(person: RawSocket, mood: str) -> tuple[Message, float]:
-    """Change the mood of a visitor who is alone in a room, and wait until its own connection is sent the change.
+    """Change the mood of a visitor who is alone in a room, and wait until its own connection is sent the
+    change.
 
     Returns:
         The presence, and how many seconds it took.
@@ -1029,7 +1041,8 @@ def sockets_open(port: int) -> int:
 
 def test_a_client_that_only_sends_is_throttled(hasty_server: ServerProcess) -> None:
     """
-    A client that asks for answers and never reads them is stopped and then closed; what it is owed does not pile up.
+    A client that asks for answers and never reads them is stopped and then closed; what it is owed does not
+    pile up.
     """
     port, (first, second) = hasty_server.port, LONG_MOODS[:2]
     question = (

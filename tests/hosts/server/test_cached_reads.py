@@ -68,7 +68,9 @@ async def poll(
 
 
 async def test_the_origin_sees_one_read_a_lifetime(cache: Cache) -> None:
-    """500 readers of two rooms and a config cost one request per lifetime of each; all of them see a change in time."""
+    """500 readers of two rooms and a config cost one request per lifetime of each; all of them see a change
+    in time.
+    """
     paths = (
         ["/v1/rooms/lobby"] * (CLIENTS - 100) + ["/v1/rooms/garden"] * 50 + ["/v1/rooms/lobby/config"] * 50
     )
@@ -106,7 +108,8 @@ async def test_the_origin_sees_one_read_a_lifetime(cache: Cache) -> None:
     assert asked["/v1/rooms/lobby/config"] == 1
     assert set(asked) == set(paths)
 
-    # A change is served at the latest after a lifetime, and another one in which the old is served while it is renewed.
+    # A change is served at the latest after a lifetime, and another one in which the old is served while it
+    # is renewed.
     assert {count for _, count in seen} == {0, 1}
     assert all(count == 0 for at_s, count in seen if at_s < came_s - 1)
     assert all(count == 1 for at_s, count in seen if at_s > came_s + 2 * LIFETIME_S + 1 + POLL_S)

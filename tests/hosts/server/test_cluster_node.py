@@ -38,7 +38,8 @@ PATIENCE_S = 15.0
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """People of these tests do not come back by themselves: no node waits for them."""
     monkeypatch.setattr(cluster_node, "RETURN_MS", 200)
-    # A Redis that has just started on a busy machine may take its time; nodes become suspect no later for that.
+    # A Redis that has just started on a busy machine may take its time; nodes become suspect no later for
+    # that.
     monkeypatch.setattr(cluster_node, "TIMEOUT_S", 10.0)
 
 
@@ -112,7 +113,9 @@ async def all_say(count: int, *hosts: App, method: str = "counted") -> None:
 
 
 async def in_doubt(host: App, *, count: int, low: int) -> None:
-    """Wait until a node says how many there are at least, how many were known last, and that there may be more."""
+    """Wait until a node says how many there are at least, how many were known last, and that there may be
+    more.
+    """
     await eventually(lambda: says(host)[3] == "stale", what=lambda: says(host))
     known, least, most, _ = says(host)
     assert (known, least) == (count, low)
@@ -143,7 +146,7 @@ async def die(host: App) -> None:
     await host.store.close()
 
 
-# --- Counting ---------------------------------------------------------------------------------------------------------
+# --- Counting ---------------------------------------------------------------------------------------------
 
 
 async def test_all_nodes_publish_the_same_presence(redis: RedisProcess) -> None:
@@ -163,7 +166,9 @@ async def test_all_nodes_publish_the_same_presence(redis: RedisProcess) -> None:
 
 
 async def test_a_join_is_answered_at_once(redis: RedisProcess) -> None:
-    """The first answer to a join is the whole room with the new visitor in it, though nothing was broadcast."""
+    """The first answer to a join is the whole room with the new visitor
+    in it, though nothing was broadcast.
+    """
     async with nodes(redis, "a", "b", push_ms=60_000) as (a, b):
         join(a, "ann")
         await eventually(lambda: says(b)[0] == 1)
@@ -194,7 +199,7 @@ async def test_visitors_have_the_same_key_everywhere(redis: RedisProcess) -> Non
         assert len({host.secrets.current[0] for host in hosts}) == 1
 
 
-# --- Every visitor is counted once ------------------------------------------------------------------------------------
+# --- Every visitor is counted once ------------------------------------------------------------------------
 
 
 async def test_tabs_on_two_nodes_are_one_person(redis: RedisProcess) -> None:
@@ -215,7 +220,9 @@ async def test_tabs_on_two_nodes_are_one_person(redis: RedisProcess) -> None:
 
 
 async def test_a_tab_on_standby_receives_and_sends(redis: RedisProcess) -> None:
-    """The tab on the node that does not count hears every change, and its own change of mood is the person's."""
+    """The tab on the node that does not count hears every change, and
+    its own change of mood is the person's.
+    """
     async with nodes(redis, "a", "b") as (a, b):
         standby = join(a, "ann", "gratitude")
         await all_say(1, a, b)
@@ -242,7 +249,9 @@ async def test_a_visitor_who_changes_nodes_is_counted_once(redis: RedisProcess) 
 
 
 async def test_people_who_poll_through_any_node(redis: RedisProcess) -> None:
-    """Reports and leaves may come to any node: seats move, a socket anywhere ends them, and no seat is left over."""
+    """Reports and leaves may come to any node: seats move, a socket anywhere ends them, and no seat is left
+    over.
+    """
     body = {"visitor": "ann".ljust(22, "-"), "mood": "release"}
     async with nodes(redis, "a", "b", "c") as (a, b, c), client_of(a) as to_a, client_of(b) as to_b:
         for client in (to_a, to_b, to_a):
@@ -276,11 +285,13 @@ async def test_a_node_that_dies_leaves_tabs_to_the_others(redis: RedisProcess) -
         await all_say(1, a)
 
 
-# --- When things break ------------------------------------------------------------------------------------------------
+# --- When things break ------------------------------------------------------------------------------------
 
 
 async def test_a_node_that_dies(redis: RedisProcess) -> None:
-    """The people of a dead node are suspect while they come back, and then no visitor is counted twice or for ever."""
+    """The people of a dead node are suspect while they come back, and then no visitor is counted twice or for
+    ever.
+    """
     async with nodes(redis, "a") as (a,):
         async with nodes(redis, "b") as (b,):
             join(a, "ann")
@@ -317,7 +328,9 @@ async def test_no_zombies_after_many_deaths(redis: RedisProcess) -> None:
 
 
 async def test_redis_goes_away_and_comes_back_empty(redis: RedisProcess) -> None:
-    """Without Redis every node keeps its people and what it knew, and says so; afterwards all is right by itself."""
+    """Without Redis every node keeps its people and what it knew, and says so; afterwards all is right by
+    itself.
+    """
     async with nodes(redis, "a", "b") as (a, b):
         sockets = [join(a, "ann"), join(b, "bob"), join(b, "cat")]
         await all_say(3, a, b)
@@ -336,7 +349,9 @@ async def test_redis_goes_away_and_comes_back_empty(redis: RedisProcess) -> None
 
 
 async def test_a_node_alone_is_cut_off(redis: RedisProcess) -> None:
-    """A node that Redis does not answer for longer than its lease is gone for the others, until it is back."""
+    """A node that Redis does not answer for longer than its lease is
+    gone for the others, until it is back.
+    """
     async with nodes(redis, "a", "b") as (a, b):
         join(a, "ann")
         join(b, "bob")
@@ -382,11 +397,13 @@ async def test_after_a_crash_of_the_whole_cluster_the_count_is_unknown(redis: Re
         await eventually(lambda: says(b)[3] == "counted")
 
 
-# --- Going away -------------------------------------------------------------------------------------------------------
+# --- Going away -------------------------------------------------------------------------------------------
 
 
 async def test_a_node_drains(redis: RedisProcess) -> None:
-    """A node that stops sends its people to the others, accepts no new visitor, and the count stays as it was."""
+    """A node that stops sends its people to the others, accepts no new visitor, and the count stays as it
+    was.
+    """
     async with nodes(redis, "a", "b", reconnect_spread_ms=5_000) as (a, b):
         sockets = [join(b, f"{index}") for index in range(5)]
         await all_say(5, a, b)
@@ -409,7 +426,9 @@ async def test_a_node_drains(redis: RedisProcess) -> None:
 
 
 async def test_a_node_that_drains_hands_its_seats_over(redis: RedisProcess) -> None:
-    """People without a connection notice nothing of a drain: their seats go on on another node, and the count stays as it was."""
+    """People without a connection notice nothing of a drain: their seats go on on another node, and the count
+    stays as it was.
+    """
     async with nodes(redis, "a", "b") as (a, b), client_of(b) as to_b:
         for visitor in ("ann", "bob", "cat"):
             body = {"visitor": visitor.ljust(22, "-"), "mood": "release"}
@@ -427,7 +446,9 @@ async def test_a_node_that_drains_hands_its_seats_over(redis: RedisProcess) -> N
 
 
 async def test_a_visitor_who_does_not_return_from_a_drain(redis: RedisProcess) -> None:
-    """People who were disconnected and did not return are suspect until the lease of their node ends, and then gone."""
+    """People who were disconnected and did not return are suspect until the lease of their node ends, and
+    then gone.
+    """
     async with nodes(redis, "a", "b") as (a, b):
         join(a, "ann")
         join(b, "bob")
@@ -438,7 +459,9 @@ async def test_a_visitor_who_does_not_return_from_a_drain(redis: RedisProcess) -
 
 
 async def test_an_operator_removes_and_drains_nodes(redis: RedisProcess) -> None:
-    """At an operator's command a dead node is removed at once, and a living one sends its people away and stays."""
+    """At an operator's command a dead node is removed at once, and a living one sends its people away and
+    stays.
+    """
     link = RedisLink(redis.url)
     orders = RedisStream(link, kept_ms=60_000)
     async with nodes(redis, "a", node_lease_ms=60_000) as (a,):
@@ -459,11 +482,13 @@ async def test_an_operator_removes_and_drains_nodes(redis: RedisProcess) -> None
     await link.close()
 
 
-# --- The rate ---------------------------------------------------------------------------------------------------------
+# --- The rate ---------------------------------------------------------------------------------------------
 
 
 async def test_all_nodes_publish_one_rate(redis: RedisProcess) -> None:
-    """When the panel is full the rate falls on every node, as one of them sets it; a node that comes later takes it over."""
+    """When the panel is full the rate falls on every node, as one of them sets it; a node that comes later
+    takes it over.
+    """
     async with nodes(redis, "a", "b", panel_size=8, reports_per_s=1_000) as (a, b), client_of(a) as to_a:
         async with client_of(b) as to_b:
             for index in range(40):
@@ -477,7 +502,7 @@ async def test_all_nodes_publish_one_rate(redis: RedisProcess) -> None:
             await eventually(lambda: c.presence("lobby").sample_rate == a.presence("lobby").sample_rate < 1.0)
 
 
-# --- Bad input --------------------------------------------------------------------------------------------------------
+# --- Bad input --------------------------------------------------------------------------------------------
 
 
 async def test_bad_entries_are_ignored(redis: RedisProcess) -> None:
@@ -496,7 +521,9 @@ async def test_bad_entries_are_ignored(redis: RedisProcess) -> None:
 
 
 async def test_keys_of_another_program(redis: RedisProcess, caplog: pytest.LogCaptureFixture) -> None:
-    """Where another program has our keys a node does not start; one that runs loses no visitor, and logs what is wrong."""
+    """Where another program has our keys a node does not start; one that runs loses no visitor, and logs what
+    is wrong.
+    """
     link = RedisLink(redis.url)
     async with nodes(redis, "a") as (a,):
         socket = join(a, "ann")
@@ -546,7 +573,7 @@ async def test_a_redis_that_is_not_there() -> None:
         await host_inside(redis=f"redis://127.0.0.1:{free_port()}", **TICKS).__aenter__()
 
 
-# --- Costs ------------------------------------------------------------------------------------------------------------
+# --- Costs ------------------------------------------------------------------------------------------------
 
 
 async def commands(link: RedisLink, host: App) -> float:
@@ -631,7 +658,9 @@ async def test_metrics_show_nodes_and_drift(redis: RedisProcess) -> None:
 async def test_the_command_shows_nodes_and_sends_commands(
     redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`breathing-room nodes` shows what each node published, passes an operator's command on, and names unknown nodes."""
+    """`breathing-room nodes` shows what each node published, passes an operator's command on, and names
+    unknown nodes.
+    """
     monkeypatch.setenv("BREATHING_ROOM_REDIS", redis.url)
 
     async def nodes_command(*arguments: str) -> Result:

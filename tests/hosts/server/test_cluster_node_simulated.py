@@ -1,4 +1,6 @@
-"""Several servers as one room while everything goes wrong, on a virtual clock: no observation may miss the truth."""
+"""Several servers as one room while everything goes wrong, on a virtual clock: no observation may miss the
+truth.
+"""
 
 import asyncio
 
@@ -8,7 +10,8 @@ from simulated_cluster import SimulatedCluster
 from tiers import longer
 from virtual_loop import run_virtually
 
-# A run of a minute takes a second. What the seeds of a night found is fixed; these few are to find regressions.
+# A run of a minute takes a second. What the seeds of a night found is fixed; these few are to find
+# regressions.
 SEEDS = range(longer(6, 300))
 
 
@@ -16,8 +19,9 @@ SEEDS = range(longer(6, 300))
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_wrong_figure_is_shown(seed: int) -> None:
     """
-    People move about and have tabs on two nodes, nodes are restarted, killed, too busy and cut off, answers are lost: what
-    every node observes and broadcasts covers the truth, also when it is ``counted``, and in the end all agree exactly.
+    People move about and have tabs on two nodes, nodes are restarted, killed, too busy and cut off, answers
+    are lost: what every node observes and broadcasts covers the truth, also when it is ``counted``, and in
+    the end all agree exactly.
     """
 
     async def live() -> SimulatedCluster:
@@ -34,8 +38,8 @@ def test_no_wrong_figure_is_shown(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_moves_alone_make_no_visitor_suspect(seed: int) -> None:
     """
-    Where nothing breaks but sockets and nodes that are restarted, every observation covers the truth, with leases of nodes no
-    longer than it takes to come back.
+    Where nothing breaks but sockets and nodes that are restarted, every observation covers the truth, with
+    leases of nodes no longer than it takes to come back.
     """
 
     async def live() -> SimulatedCluster:
@@ -49,8 +53,9 @@ def test_moves_alone_make_no_visitor_suspect(seed: int) -> None:
 
 def test_a_node_that_is_cut_off_for_longer_than_its_lease() -> None:
     """
-    It answers stale, with its own people for certain and more and more perhaps; to the others it is suspect, and gone after its lease.
-    A visitor who changed sides meanwhile is counted once when it is back, and no observation misses the truth from then on.
+    It answers stale, with its own people for certain and more and more perhaps; to the others it is suspect,
+    and gone after its lease. A visitor who changed sides meanwhile is counted once when it is back, and no
+    observation misses the truth from then on.
     """
 
     async def live() -> None:

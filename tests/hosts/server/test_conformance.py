@@ -1,4 +1,6 @@
-"""The host's contract, kept by both ways in which it is run: alone with slim sockets, and mounted in another application."""
+"""The host's contract, kept by both ways in which it is run: alone with slim sockets, and mounted in another
+application.
+"""
 
 import asyncio
 import time
@@ -55,7 +57,8 @@ async def test_server_keeps_every_promise(serve: Serve) -> None:
 @pytest.mark.slow
 async def test_mounted_application_keeps_every_promise(tmp_path: Path) -> None:
     """
-    ``breathing_room.app()``, mounted in FastAPI below a path and run by a plain uvicorn, passes the suite as well.
+    ``breathing_room.app()``, mounted in FastAPI below a path and run by a plain uvicorn, passes the suite as
+    well.
     """
     (tmp_path / "their_app.py").write_text(
         "from fastapi import FastAPI\n"

@@ -17,8 +17,9 @@ STORIES = read("stories.json")["server"]
 @pytest.mark.parametrize("name", ["stopped", "killed"])
 async def test_a_server_goes_on_from_the_file(name: str, title: str, tmp_path: Path) -> None:
     """
-    Rooms, averages, the day and the secrets of visitors' keys are read: presences are those of then, a visitor
-    who comes back is counted once, also after midnight, and what the file cannot know is unknown or estimated.
+    Rooms, averages, the day and the secrets of visitors' keys are read: presences are those of then, a
+    visitor who comes back is counted once, also after midnight, and what the file cannot know is unknown or
+    estimated.
     """
     written = read(f"server/{name}.json")
     (_, down_ms), _, *scenes = STORIES[title]

@@ -99,7 +99,7 @@ async def test_a_stream_counts_as_a_connection_while_it_is_open(host: App) -> No
     assert (len(room.subscribers), host.connection_count) == (0, 0)
 
 
-# --- Over HTTP ------------------------------------------------------------------------------------------------------------
+# --- Over HTTP --------------------------------------------------------------------------------------------
 
 
 async def test_stream_over_http(serve: Serve) -> None:
@@ -120,7 +120,8 @@ async def test_stream_over_http(serve: Serve) -> None:
 
 async def test_stop_says_retry(serve: Serve) -> None:
     """
-    When the server stops, every stream says ``retry`` within the spread and ends, and the server does not wait for it.
+    When the server stops, every stream says ``retry`` within the spread and ends, and the server does not
+    wait for it.
     """
     server = serve("--reconnect-spread-ms", "5000")
     streams = [await Exchange.begin(server.url, "GET", "/v1/rooms/lobby/events") for _ in range(20)]

@@ -45,7 +45,9 @@ def code_of(data: bytes, bytes_max: int = MAX) -> int:
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536])
 def test_every_length_survives_both_ways(length: int) -> None:
-    """Messages on both sides of each boundary of the length field are read whole, and written as another library writes them."""
+    """Messages on both sides of each boundary of the length field are read whole, and written as another
+    library writes them.
+    """
     payload = random.Random(length).randbytes(length).hex()[:length].encode()
     assert read(sent(TEXT, payload)) == [(TEXT, payload)]
     assert frame(TEXT, payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)
@@ -128,7 +130,9 @@ def test_what_came_before_a_violation_is_read() -> None:
 
 
 def test_a_long_message_is_refused_by_its_head() -> None:
-    """A length above the limit is refused before any of it arrives; fragments count together, and empty ones cannot go on for ever."""
+    """A length above the limit is refused before any of it arrives; fragments count together, and empty ones
+    cannot go on for ever.
+    """
     assert read(sent(TEXT, b"x" * 200), 200) == [(TEXT, b"x" * 200)]
     head = bytes((FIN | TEXT, 0xFE)) + (201).to_bytes(2) + MASK
     assert code_of(head, 200) == TOO_BIG

@@ -235,7 +235,8 @@ def started(server: ServerProcess) -> Iterator[WsClient]:
 
 def test_ws_lives_a_whole_visit(server: ServerProcess, observer: RawSocket) -> None:
     """
-    npm `ws` joins, changes its mood, pings, sends long and fragmented messages, and is out at once when it closes.
+    npm `ws` joins, changes its mood, pings, sends long and fragmented messages, and is out at once when it
+    closes.
     """
     with started(server) as client:
         client.send_message("mood", mood="connection")

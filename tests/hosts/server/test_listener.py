@@ -1,4 +1,6 @@
-"""The first to see a connection, over a transport in memory; the same over real connections is in ``test_rfc6455.py``."""
+"""The first to see a connection, over a transport in memory; the same over real connections is in
+``test_rfc6455.py``.
+"""
 
 import asyncio
 import base64
@@ -154,7 +156,9 @@ def test_a_refusal_is_a_whole_response() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 async def test_a_handshake_is_taken_however_it_is_cut(size: int, host: App) -> None:
-    """Bytes that arrive one by one or at once open one socket, and what was sent behind the handshake is its first message."""
+    """Bytes that arrive one by one or at once open one socket, and what was sent behind the handshake is its
+    first message.
+    """
     front, transport = connection(host)
     join = Frame(Opcode.TEXT, b'{"type":"join","visitor":"visitor-0123456789"}').serialize(mask=True)
     data = head() + join
@@ -171,7 +175,9 @@ async def test_a_handshake_is_taken_however_it_is_cut(size: int, host: App) -> N
     "data", [b"GET /v1/rooms/lobby HTTP/1.1\r\n", b"POST", b"\r\n", b"\x16\x03\x01", b"GET /" + b"x" * 2_000]
 )
 async def test_all_else_goes_to_uvicorn_with_its_time_running(data: bytes, host: App) -> None:
-    """Anything that cannot become a socket of ours is handed over at once, and the time for its head runs on."""
+    """Anything that cannot become a socket of ours is handed over at
+    once, and the time for its head runs on.
+    """
     front, transport = connection(host)
     front.data_received(data)
     assert isinstance(transport.protocol, UvicornHttp)
@@ -208,7 +214,9 @@ async def test_a_socket_that_is_refused_opens_no_room(data: bytes, status: int, 
 
 
 async def test_an_upgrade_that_uvicorn_met_keeps_its_protocol(host: App) -> None:
-    """Where uvicorn hands an upgrade over, the listener stays its protocol and passes bytes on; a path that is not ours is 404."""
+    """Where uvicorn hands an upgrade over, the listener stays its protocol and passes bytes on; a path that
+    is not ours is 404.
+    """
     front, transport = connection(host, upgrading=True)
     front.data_received(head())
     assert (transport.status(), transport.protocol) == (101, None)
@@ -224,7 +232,9 @@ async def test_an_upgrade_that_uvicorn_met_keeps_its_protocol(host: App) -> None
 
 
 async def test_the_app_of_the_document_joins_with_its_address(host: App) -> None:
-    """A socket under /api/room is in the default room with its first breath; what is wrong with its query is said over the socket or before."""
+    """A socket under /api/room is in the default room with its first breath; what is wrong with its query is
+    said over the socket or before.
+    """
     front, transport = connection(host)
     front.data_received(head("/api/room?sessionId=session-0123456789&mood=release"))
     assert transport.status() == 101

@@ -31,7 +31,8 @@ from raw_websocket import get_presence
 )
 def test_ids_and_addresses_are_redacted(text: str, redacted: str) -> None:
     """
-    Addresses of both families, ids and agent strings are taken out, in the forms in which libraries print them.
+    Addresses of both families, ids and agent strings are taken out, in the forms in which libraries print
+    them.
     """
     assert redact(text) == redacted
 
@@ -84,7 +85,8 @@ def test_tracebacks_are_redacted_too() -> None:
 
 def test_message_of_an_exception_is_not_logged() -> None:
     """
-    The message of an exception may hold anything that a client sent, and is left out; its type and its stack stay.
+    The message of an exception may hold anything that a client sent, and is left out; its type and its stack
+    stay.
     """
     try:
         int("visitor-" + "0123456789")
@@ -98,7 +100,8 @@ def test_message_of_an_exception_is_not_logged() -> None:
 
 def test_everything_goes_through_one_handler() -> None:
     """
-    After `set_up_logging` every logger, uvicorn's too, ends in the one handler that redacts, also where uvicorn was configured before.
+    After `set_up_logging` every logger, uvicorn's too, ends in the one handler that redacts, also where
+    uvicorn was configured before.
     """
     logging.config.dictConfig(LOGGING_CONFIG)
     root, uvicorn_logger = logging.getLogger(), logging.getLogger("uvicorn.error")
@@ -119,7 +122,8 @@ def test_everything_goes_through_one_handler() -> None:
 @pytest.mark.parametrize("level", ["debug", "error"])
 def test_an_idle_server_logs_two_lines(serve: Serve, level: str) -> None:
     """
-    At every level a server where nothing goes wrong says where it listens and what it holds; no request is logged.
+    At every level a server where nothing goes wrong says where it listens and what it holds; no request is
+    logged.
     """
     server = serve("--log-level", level)
     for _ in range(3):

@@ -184,8 +184,8 @@ async def reports(host: App, address: str, numbers: range) -> None:
 
 async def test_forgers_raise_the_alarm() -> None:
     """
-    Of a hundred reports from one prefix as many are counted as it may have; the operator sees both counts, who was left out,
-    how large the share of that prefix is, and an alarm.
+    Of a hundred reports from one prefix as many are counted as it may have; the operator sees both counts,
+    who was left out, how large the share of that prefix is, and an alarm.
     """
     async with host_inside() as host:
         await reports(host, "10.0.0.7", range(30))  # a private network, which has no cap
@@ -226,8 +226,8 @@ async def test_forgers_raise_the_alarm() -> None:
 )
 async def test_alarm_is_for_a_prefix_that_dominates(one: int, others: int, alarm: int) -> None:
     """
-    The alarm rings when one prefix has all the seats that it may, or over half of 64 or more; in a smaller panel half of
-    the seats is a family.
+    The alarm rings when one prefix has all the seats that it may, or over half of 64 or more; in a smaller
+    panel half of the seats is a family.
     """
     async with host_inside() as host:
         await reports(host, "203.0.113.9", range(one))
@@ -238,7 +238,8 @@ async def test_alarm_is_for_a_prefix_that_dominates(one: int, others: int, alarm
 
 async def test_rejected_seats_are_counted() -> None:
     """
-    When the panel keeps as many over-quota seats as it is meant to have in all, further ones are rejected, and counted.
+    When the panel keeps as many over-quota seats as it is meant to have in all, further ones are rejected,
+    and counted.
     """
     async with host_inside(panel_size=5, prefix_seats_max=2) as host:
         await reports(host, "203.0.113.9", range(10))
@@ -250,7 +251,8 @@ async def test_rejected_seats_are_counted() -> None:
 
 async def test_reads_at_the_origin_are_counted() -> None:
     """
-    A presence that was read here counts once, by either path, also when the answer is that nothing changed; configs do not.
+    A presence that was read here counts once, by either path, also when the answer is that nothing changed;
+    configs do not.
     """
     async with host_inside() as host, client_of(host) as client:
         first = await client.get("/v1/rooms/lobby")
@@ -274,7 +276,7 @@ async def test_unknown_count_is_missing() -> None:
     assert 'breathing_room_count_raw{room="other"}' not in text
 
 
-# --- Of a cluster -----------------------------------------------------------------------------------------------------
+# --- Of a cluster -----------------------------------------------------------------------------------------
 
 NOW_MS = 1_767_268_800_000
 
@@ -286,7 +288,9 @@ def a_part(people: int, seats: int = 0) -> RoomDelta:
 
 
 def a_host(**ages_ms: int) -> Any:
-    """A host that holds five leases of a room, and has published three; others hold four connections and a seat each."""
+    """A host that holds five leases of a room, and has published three; others hold four connections and a
+    seat each.
+    """
     nodes = Membership(("own", 0), suspect_after_ms=5_000, seat_lease_ms=600_000, now_ms=NOW_MS)
     for number, (name, age_ms) in enumerate(ages_ms.items(), start=1):
         message = Delta(sender=(name, 1), lease_ms=20_000, rooms={"lobby": a_part(4, seats=1)})
@@ -325,7 +329,9 @@ def test_nodes_are_counted_by_their_state() -> None:
 
 
 def test_unpublished_leases_are_drift() -> None:
-    """The people of the cluster are those that were published, own and others', and drift is what is held beyond that."""
+    """The people of the cluster are those that were published, own and others', and drift is what is held
+    beyond that.
+    """
     values = values_of(a_host(a=0, d=30_000))
     assert values["cluster_people"] == {("lobby",): 3 + 5 + 1}
     assert values["cluster_drift"] == {("lobby",): 2}
@@ -340,7 +346,9 @@ def test_messages_and_failures_are_counted() -> None:
 
 
 def test_a_server_alone_names_its_metrics_without_values() -> None:
-    """A server without a cluster has the same metrics, all of them empty, so that no dashboard shows a wrong 0."""
+    """A server without a cluster has the same metrics, all of them empty, so that no dashboard shows a wrong
+    0.
+    """
     values = values_of(SimpleNamespace(cluster=None))
     assert values.keys() == values_of(a_host()).keys()
     assert all(not found for found in values.values())

@@ -20,7 +20,9 @@ def client_of_page(page: PageRoutes) -> httpx.AsyncClient:
 
 
 async def test_a_file_is_compressed_for_those_who_take_it(page: PageRoutes) -> None:
-    """Compressed or not, the bytes are the file's; caches keep both apart; and each has its own tag, for which 304 is answered."""
+    """Compressed or not, the bytes are the file's; caches keep both apart; and each has its own tag, for
+    which 304 is answered.
+    """
     async with client_of_page(page) as client:
         tags = set()
         for encoding in ("gzip, br", "identity"):

@@ -50,12 +50,14 @@ async def host() -> AsyncIterator[App]:
 
 @pytest.fixture
 async def patient_host() -> AsyncIterator[App]:
-    """A host on which the second broadcast of a room comes long after the first, however slow the machine is."""
+    """A host on which the second broadcast of a room comes long after
+    the first, however slow the machine is.
+    """
     async with host_inside(push_ms=20_000) as host:
         yield host
 
 
-# --- Slices ---------------------------------------------------------------------------------------------------------------
+# --- Slices -----------------------------------------------------------------------------------------------
 
 
 async def test_every_subscriber_of_many_is_sent_a_change(host: App) -> None:
@@ -100,7 +102,8 @@ async def test_many_subscribers_are_sent_changes_less_often() -> None:
 
 async def test_a_change_during_a_long_fan_out_reaches_every_subscriber(host: App) -> None:
     """
-    A change during a long fan-out reaches every subscriber, those too who had been sent the old presence already.
+    A change during a long fan-out reaches every subscriber, those too who had been sent the old presence
+    already.
     """
     room = host.rooms["lobby"]
     subscribers = [RecordingSubscriber() for _ in range(2 * SLICE + 7)]
@@ -119,7 +122,7 @@ async def test_a_change_during_a_long_fan_out_reaches_every_subscriber(host: App
     room.subscribers.clear()
 
 
-# --- Turns ----------------------------------------------------------------------------------------------------------------
+# --- Turns ------------------------------------------------------------------------------------------------
 
 
 async def test_what_is_owed_is_sent_before_a_restart(host: App) -> None:
@@ -169,8 +172,9 @@ async def test_a_burst_of_joins_costs_one_description_and_one_encoding(
     patient_host: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A hundred joins that lie in the kernel when the loop polls, each with the first time request as browsers send it, are one turn: all are counted
-    before the first is answered, with one description and one encoding, and each connection is sent the whole hundred.
+    A hundred joins that lie in the kernel when the loop polls, each with the first time request as browsers
+    send it, are one turn: all are counted before the first is answered, with one description and one
+    encoding, and each connection is sent the whole hundred.
     """
     room, loop = patient_host.rooms["lobby"], asyncio.get_running_loop()
     await asyncio.sleep(0.05)  # What a room says when it opens is over.

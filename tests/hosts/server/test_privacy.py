@@ -250,7 +250,8 @@ def play(
         "push_ms": 50,
         "snapshot_ms": 100,
         "origins": "https://good.example",
-        "default_room": "hall",  # Legacy clients are remembered for longer than this test waits for the lobby.
+        # Legacy clients are remembered for longer than this test waits for the lobby.
+        "default_room": "hall",
         "trusted_proxies": "127.0.0.1/32",
         **more,
     }
@@ -327,8 +328,8 @@ def found(text: str, words: Any) -> list[str]:
 
 def test_scenario_was_busy(scene: Scene) -> None:
     """
-    The scenario is worth the name: the log has the most talkative lines of every library and both crashes, and a snapshot
-    held people.
+    The scenario is worth the name: the log has the most talkative lines of every library and both crashes,
+    and a snapshot held people.
     """
     for said in (
         "HTTP connection made",
@@ -389,8 +390,8 @@ def test_no_agent_is_anywhere(scene: Scene, agent: str) -> None:
 
 def test_hashes_live_as_long_as_leases(scene: Scene) -> None:
     """
-    The keyed hash of a visitor is stored while the lease lives; afterwards it is in no row, and after a stop in no byte of
-    any file. The hall remembers its legacy clients for two hours.
+    The keyed hash of a visitor is stored while the lease lives; afterwards it is in no row, and after a stop
+    in no byte of any file. The hall remembers its legacy clients for two hours.
     """
     assert all(key in scene.files["before"] for key in scene.keys)
     assert scene.hashes_after == 0
@@ -406,7 +407,7 @@ def test_metrics_have_no_labels_of_people(scene: Scene) -> None:
     assert {label for line in ours for label in re.findall(r'[{,](\w+)="', line)} == {"room", "code"}
 
 
-# --- Signed ids, caps, and a bucket that is away ----------------------------------------------------------------------------
+# --- Signed ids, caps, and a bucket that is away ----------------------------------------------------------
 
 SIGNING_KEY = "5ecret-signing-key-0123456789abcdef"
 SIGNED = {
@@ -476,7 +477,8 @@ def test_signed_scenario_was_busy(signed_scene: Scene) -> None:
 @pytest.mark.parametrize("name", SIGNED)
 def test_no_signed_id_is_anywhere(signed_scene: Scene, name: str) -> None:
     """
-    No id, signed, badly signed or unsigned, nor its first part alone, is in any log line, metric, message or file.
+    No id, signed, badly signed or unsigned, nor its first part alone, is in any log line, metric, message or
+    file.
     """
     for part in (SIGNED[name], SIGNED[name][:22]):
         assert part not in signed_scene.log

@@ -118,7 +118,9 @@ async def until_counted(url: str, people: int, *, within_s: float = 5.0) -> None
 
 @asynccontextmanager
 async def witness(url: str, room: str = "lobby") -> AsyncIterator[list[Presence]]:
-    """Collect every presence that a client is shown: by polls, and by a socket that reconnects whenever it is lost."""
+    """Collect every presence that a client is shown: by polls, and by a socket that reconnects whenever it is
+    lost.
+    """
     seen: list[Presence] = []
 
     async def poll() -> None:
@@ -158,8 +160,8 @@ async def witness(url: str, room: str = "lobby") -> AsyncIterator[list[Presence]
 @pytest.mark.soak
 async def test_ten_crashes_in_a_row_lose_no_visitor(serve: Serve) -> None:
     """
-    Through ten crashes in a row, or more, no client is ever shown another number than that of the people who are there: not 0, and no wrong
-    count of any method; and every visitor is counted again within one lease.
+    Through ten crashes in a row, or more, no client is ever shown another number than that of the people who
+    are there: not 0, and no wrong count of any method; and every visitor is counted again within one lease.
     """
     chance = random.Random(247)
     server = serve(*FLAGS)
@@ -195,8 +197,8 @@ async def test_ten_crashes_in_a_row_lose_no_visitor(serve: Serve) -> None:
 
 async def test_a_visitor_who_does_not_return_is_out_after_the_lease(serve: Serve) -> None:
     """
-    After a crash those who come back are counted at once and the others suspect, until what is left of their leases ends;
-    then it is counted again.
+    After a crash those who come back are counted at once and the others suspect, until what is left of their
+    leases ends; then it is counted again.
     """
     server = serve(*SHORT)
     people = [await join(server.url, visitor(index)) for index in range(4)]
@@ -218,7 +220,8 @@ async def test_a_visitor_who_does_not_return_is_out_after_the_lease(serve: Serve
 
 async def test_crash_loses_one_interval_at_most(serve: Serve) -> None:
     """
-    A visitor who joined before the last snapshot interval is remembered after a crash in the middle of a stream of joins.
+    A visitor who joined before the last snapshot interval is remembered after a crash in the middle of a
+    stream of joins.
     """
     server = serve(*FLAGS)
     joined_at_s: list[float] = []
@@ -242,7 +245,8 @@ async def test_crash_loses_one_interval_at_most(serve: Serve) -> None:
 
 async def test_joins_after_an_empty_snapshot_make_the_count_unknown(serve: Serve) -> None:
     """
-    A crash soon after people came into a room that was saved as empty leaves it unknown: it is not counted, and not 0.
+    A crash soon after people came into a room that was saved as empty leaves it unknown: it is not counted,
+        and not 0.
     """
     server = serve(*FLAGS, "--snapshot-ms", "600")
     first = await join(server.url, visitor(0))
@@ -264,7 +268,7 @@ async def test_joins_after_an_empty_snapshot_make_the_count_unknown(serve: Serve
     assert (presence["method"], presence["count"]) == ("unknown", None)
 
 
-# --- No usable snapshot -------------------------------------------------------------------------------------------------
+# --- No usable snapshot -----------------------------------------------------------------------------------
 
 
 def all_over(value: bytes) -> bytes:
@@ -297,8 +301,8 @@ DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
 
 async def test_what_cannot_be_restored_is_unknown(serve: Serve) -> None:
     """
-    A room whose snapshot is gone, damaged, of a later version, or older than every lease in it is unknown for one lease
-    after a crash, and then counted; it is never shown as 0 meanwhile.
+    A room whose snapshot is gone, damaged, of a later version, or older than every lease in it is unknown for
+    one lease after a crash, and then counted; it is never shown as 0 meanwhile.
     """
     server = serve(*SHORT)
     people = [await join(server.url, visitor(0), room) for room in DAMAGES]
@@ -347,7 +351,8 @@ async def test_what_cannot_be_restored_is_unknown(serve: Serve) -> None:
 
 async def test_unknown_room_finds_its_people_again(serve: Serve) -> None:
     """
-    People who come back into a room that is unknown are among those known of, and counted when the lease is over.
+    People who come back into a room that is unknown are among those known of, and counted when the lease is
+    over.
     """
     server = serve(*SHORT)
     person = await join(server.url, visitor(0))
@@ -371,7 +376,8 @@ async def test_unknown_room_finds_its_people_again(serve: Serve) -> None:
 
 async def test_new_file_begins_counted(serve: Serve, tmp_path: Path) -> None:
     """
-    A server that never ran before knows that its rooms are empty; so does one whose people had all left when it was stopped.
+    A server that never ran before knows that its rooms are empty; so does one whose people had all left when
+    it was stopped.
     """
     server = serve(*FLAGS, data=tmp_path / "new.db")
     assert ((await get(server.url))["method"], (await get(server.url))["count"]) == ("counted", 0)
@@ -400,7 +406,7 @@ async def test_a_damaged_history_starts_empty(serve: Serve) -> None:
     assert any("the history of room lobby could not be read" in line for line in server.lines)
 
 
-# --- A polite stop ------------------------------------------------------------------------------------------------------
+# --- A polite stop ----------------------------------------------------------------------------------------
 
 RATE_PROPAGATION_MS = 5_000
 MANY = 200
@@ -408,8 +414,8 @@ MANY = 200
 
 async def test_a_graceful_stop_spreads_the_reconnects(serve: Serve) -> None:
     """
-    Before a stop every client is sent a time of its own to come back, spread evenly over the range; the server is gone
-    within moments, and its successor has every visitor.
+    Before a stop every client is sent a time of its own to come back, spread evenly over the range; the
+    server is gone within moments, and its successor has every visitor.
     """
     server = serve(*FLAGS, "--lease-ms", "10000")
     people = await asyncio.gather(*(join(server.url, visitor(index)) for index in range(MANY)))
@@ -486,8 +492,9 @@ async def test_people_who_poll_survive_a_restart(serve: Serve) -> None:
 
 async def test_legacy_clients_survive_a_crash(serve: Serve) -> None:
     """
-    In a room of nothing but the planning document's clients there is no lease; yet after a crash it is not empty, and
-    who reports again is known to be no newcomer: three repeats within the least window speak for 100, three newcomers for one.
+    In a room of nothing but the planning document's clients there is no lease; yet after a crash it is not
+    empty, and who reports again is known to be no newcomer: three repeats within the least window speak for
+    100, three newcomers for one.
     """
     server = serve(*FLAGS)
 

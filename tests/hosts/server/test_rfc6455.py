@@ -266,7 +266,8 @@ def test_other_version_is_answered_with_ours(server: ServerProcess, version: str
 
 def test_a_plain_get_is_answered_426(server: ServerProcess) -> None:
     """
-    §4.2.2, RFC 9110 §15.5.22: a request for the socket's path without a handshake is answered with the protocol to use.
+    §4.2.2, RFC 9110 §15.5.22: a request for the socket's path without a handshake is answered with the
+    protocol to use.
     """
     with RawSocket(server.port) as client:
         response = client.request("GET", "/v1/rooms/lobby/socket")
@@ -293,7 +294,8 @@ def test_refused_handshake_does_no_harm_to_the_next(server: ServerProcess) -> No
 @pytest.mark.parametrize("byte_by_byte", [False, True], ids=["whole", "byte-by-byte"])
 def test_handshake_may_follow_other_requests(server: ServerProcess, *, byte_by_byte: bool) -> None:
     """
-    §4.1, RFC 9110 §7.8: a connection that carried other requests, as proxies keep them, may become a WebSocket.
+    §4.1, RFC 9110 §7.8: a connection that carried other requests, as proxies keep them, may become a
+    WebSocket.
     """
     with RawSocket(server.port) as client:
         client.byte_by_byte = byte_by_byte
@@ -490,7 +492,8 @@ def test_control_frames_between_fragments(socket: RawSocket) -> None:
 
 def test_close_between_fragments(socket: RawSocket) -> None:
     """
-    §5.4, §5.5.1: a close frame in the middle of a message is answered: like any other, or as a message cut short.
+    §5.4, §5.5.1: a close frame in the middle of a message is answered: like any other, or as a message cut
+    short.
     """
     socket.send(encode_frame(TEXT, b'{"type"', fin=False) + encode_close(1000))
 
@@ -550,7 +553,8 @@ def test_bad_control_frame_fails(socket: RawSocket, opcode: Opcode, how: str) ->
 )
 def test_close_is_answered(socket: RawSocket, code: int | None) -> None:
     """
-    §5.5.1, §7.1.1: a close frame is answered by one with its code, and the server ends TCP, in order, by itself.
+    §5.5.1, §7.1.1: a close frame is answered by one with its code, and the server ends TCP, in order, by
+    itself.
     """
     socket.send(encode_frame(CLOSE) if code is None else encode_close(code, "bye"))
     answer = socket.read_close()
@@ -584,7 +588,8 @@ def test_reason_may_be_given(socket: RawSocket, reason: bytes) -> None:
 )
 def test_bad_close_fails(socket: RawSocket, body: bytes, codes: set[int]) -> None:
     """
-    §5.5.1, §7.4: a body of one byte, a code that may not be sent, a reason that is no UTF-8: close 1002 or 1007.
+    §5.5.1, §7.4: a body of one byte, a code that may not be sent, a reason that is no UTF-8: close 1002 or
+    1007.
     """
     socket.send(encode_frame(CLOSE, body))
 
@@ -608,13 +613,15 @@ def test_nothing_after_a_close_counts(socket: RawSocket) -> None:
 
 def test_the_server_closes_with_a_handshake(socket: RawSocket) -> None:
     """
-    §5.5.1, §7.1.1: when the server closes first, it waits for our close, sends no more data, and ends TCP itself.
+    §5.5.1, §7.1.1: when the server closes first, it waits for our close, sends no more data, and ends TCP
+    itself.
     """
     socket.send_message("leave")
     assert socket.read_frame() == Frame(CLOSE, b"\x03\xe8")
 
     socket.send(encode_frame(TEXT, heartbeat(1)) + encode_frame(PING, b"?") + encode_close(1000))
-    # §5.5.2 asks for pongs until the other side's close frame came; that is too late for sense, and either is right.
+    # §5.5.2 asks for pongs until the other side's close frame came; that is too late for sense, and either is
+    # right.
     assert socket.read_until_end() in {b"", encode_frame(PONG, b"?", mask=None)}
     assert not socket.was_reset
 

@@ -54,7 +54,7 @@ def error_of(answer: httpx.Response) -> str:
     return str(error["code"])
 
 
-# --- Caches -------------------------------------------------------------------------------------------------------------
+# --- Caches -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,8 @@ async def test_ages_are_settings() -> None:
 @pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}', '"other",W/{} , "more"', "*"])
 async def test_a_current_copy_is_answered_304(client: httpx.AsyncClient, path: str, known: str) -> None:
     """
-    Who names the ETag, weak or in a list, is answered 304: without a body, and with the same headers for the cache.
+    Who names the ETag, weak or in a list, is answered 304: without a body, and with the same headers for the
+        cache.
     """
     first = await client.get(path)
     again = await client.get(path, headers={"If-None-Match": known.format(first.headers["etag"])})
@@ -129,7 +130,8 @@ async def test_change_changes_the_etag(client: httpx.AsyncClient) -> None:
 
 async def test_no_cache_keeps_a_stale_presence(clock: HandClock, client: httpx.AsyncClient) -> None:
     """
-    A presence in which nothing changes is revalidated by 304 for a while, and never beyond its ``stale_after_ms``.
+    A presence in which nothing changes is revalidated by 304 for a while, and never beyond its
+    ``stale_after_ms``.
     """
     kept = await client.get(LOBBY)
     not_modified = 0
@@ -156,7 +158,7 @@ async def test_errors_and_heartbeats_are_not_cached(client: httpx.AsyncClient) -
     assert "etag" not in answer.headers
 
 
-# --- HEAD ---------------------------------------------------------------------------------------------------------------
+# --- HEAD -------------------------------------------------------------------------------------------------
 
 
 def test_head_is_get_without_a_body(server: ServerProcess) -> None:
@@ -180,7 +182,7 @@ def test_head_is_get_without_a_body(server: ServerProcess) -> None:
             assert raw.request("GET", "/healthz").status == 200
 
 
-# --- Origins ------------------------------------------------------------------------------------------------------------
+# --- Origins ----------------------------------------------------------------------------------------------
 
 GOOD, EVIL = "https://good.example", "https://evil.example"
 
@@ -261,7 +263,8 @@ async def test_preflight_of_a_good_page() -> None:
 )
 async def test_preflight_of_a_bad_page(asked: dict[str, str]) -> None:
     """
-    A page that may not, or a method or header that is never allowed, is refused; as an error of the one shape, like any other.
+    A page that may not, or a method or header that is never allowed, is refused; as an error of the one
+    shape, like any other.
     """
     async with host_inside(origins=(GOOD,)) as host, client_of(host) as client:
         answer = await client.options(f"{LOBBY}/heartbeat", headers=asked)
@@ -270,7 +273,7 @@ async def test_preflight_of_a_bad_page(asked: dict[str, str]) -> None:
         assert error_of(answer)
 
 
-# --- Proxies ------------------------------------------------------------------------------------------------------------
+# --- Proxies ----------------------------------------------------------------------------------------------
 
 
 async def rooms_taken(host: App, forwarded_for: str | None, *, address: str = "127.0.0.1", name: str) -> int:
@@ -299,7 +302,8 @@ async def test_the_header_of_an_untrusted_peer_is_ignored() -> None:
 
 async def test_the_header_of_a_trusted_proxy_is_used() -> None:
     """
-    Behind a trusted proxy each client has rooms of its own, and no client gains by writing more into the header.
+    Behind a trusted proxy each client has rooms of its own, and no client gains by writing more into the
+    header.
     """
     async with host_inside(rooms_per_prefix_max=3, trusted_proxies=("127.0.0.1/32",)) as host:
         assert await rooms_taken(host, "203.0.113.1", name="a") == 3
@@ -314,8 +318,9 @@ async def test_the_header_of_a_trusted_proxy_is_used() -> None:
 @pytest.mark.parametrize("trusted", [False, True])
 def test_sockets_and_requests_share_the_limit(serve: Serve, *, trusted: bool) -> None:
     """
-    By socket and by heartbeat, in a real process, an address may open so many rooms; behind a proxy that is trusted it is the
-    address in the header, in the last of several headers too, and otherwise the proxy's own.
+    By socket and by heartbeat, in a real process, an address may open so many rooms; behind a proxy that is
+    trusted it is the address in the header, in the last of several headers too, and otherwise the proxy's
+    own.
     """
     flags = ("--trusted-proxies", "127.0.0.1/32") if trusted else ()
     port = serve("--rooms-per-prefix-max", "2", *flags).port
@@ -343,12 +348,13 @@ def test_sockets_and_requests_share_the_limit(serve: Serve, *, trusted: bool) ->
     assert by_socket("d", "203.0.113.3") == (101 if trusted else 429)
 
 
-# --- Rooms that may be had ----------------------------------------------------------------------------------------------
+# --- Rooms that may be had --------------------------------------------------------------------------------
 
 
 async def test_a_full_server_is_503() -> None:
     """
-    When the server holds as many rooms as it may, another is refused with a time to come back, and those open go on.
+    When the server holds as many rooms as it may, another is refused with a time to come back, and those open
+    go on.
     """
     async with host_inside(rooms_max=2) as host, client_of(host) as client:
         assert (await client.post("/v1/rooms/one/heartbeat", json={"visitor": VISITOR})).status_code == 200
@@ -379,8 +385,8 @@ async def test_room_that_closed_can_be_had_again() -> None:
 
 async def test_with_open_rooms_off_other_rooms_are_404() -> None:
     """
-    Where rooms are not open to all visitors, one that the file does not name is 404 for every request, and one that it names
-    works.
+    Where rooms are not open to all visitors, one that the file does not name is 404 for every request, and
+    one that it names works.
     """
     async with host_inside(open_rooms=False) as host, client_of(host) as client:
         for end in ("", "/config", "/history", "/badge.svg", "/events"):
@@ -391,7 +397,7 @@ async def test_with_open_rooms_off_other_rooms_are_404() -> None:
         assert (await client.post(f"{LOBBY}/heartbeat", json={"visitor": VISITOR})).status_code == 200
 
 
-# --- History ------------------------------------------------------------------------------------------------------------
+# --- History ----------------------------------------------------------------------------------------------
 
 
 async def history_of(host: App, room: str) -> None:
@@ -403,7 +409,8 @@ async def history_of(host: App, room: str) -> None:
 
 async def test_history_is_averages_by_hour(clock: HandClock, host: App, client: httpx.AsyncClient) -> None:
     """
-    The history says how many were there on average in each hour of the week that was seen, and in which moods.
+    The history says how many were there on average in each hour of the week that was seen, and in which
+    moods.
     """
     await history_of(host, "lobby")
     await client.post(f"{LOBBY}/heartbeat", json={"visitor": VISITOR, "mood": "release"})
@@ -467,7 +474,7 @@ async def test_unknown_time_weighs_nothing(tmp_path: Path) -> None:
         assert (await client.get(f"{LOBBY}/history")).json()["hours"] == []
 
 
-# --- Operations ---------------------------------------------------------------------------------------------------------
+# --- Operations -------------------------------------------------------------------------------------------
 
 
 async def test_health_and_readiness(host: App, client: httpx.AsyncClient) -> None:
@@ -511,7 +518,7 @@ async def test_bug_is_an_error_without_details(
     assert (await client.get(LOBBY)).status_code == 200
 
 
-# --- The page -----------------------------------------------------------------------------------------------------------
+# --- The page ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -519,7 +526,8 @@ async def test_bug_is_an_error_without_details(
 )
 async def test_page_says_what_may_run_in_it(client: httpx.AsyncClient, path: str, kind: str) -> None:
     """
-    The page and its files come with their types, a policy under which nothing from elsewhere runs, and an ETag.
+    The page and its files come with their types, a policy under which nothing from elsewhere runs, and an
+    ETag.
     """
     answer = await client.get(path)
     assert kind in answer.headers["content-type"]
@@ -538,7 +546,8 @@ async def test_page_says_what_may_run_in_it(client: httpx.AsyncClient, path: str
 
 async def test_page_is_sent_small(client: httpx.AsyncClient) -> None:
     """
-    Who takes gzip gets it, and who does not gets the same unpacked; a cache keeps the two apart, and neither is the other's 304.
+    Who takes gzip gets it, and who does not gets the same unpacked; a cache keeps the two apart, and neither
+    is the other's 304.
     """
     plain = await client.get("/client.js", headers={"Accept-Encoding": "identity"})
     small = await client.get("/client.js", headers={"Accept-Encoding": "gzip"})
@@ -562,7 +571,7 @@ async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> N
     assert (answer.status_code, error_of(answer)) == (404, "not_found")
 
 
-# --- Mounted in another application ------------------------------------------------------------------------------------
+# --- Mounted in another application -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -579,7 +588,8 @@ def test_wrong_setting_of_a_mounted_app(settings: dict[str, Any], named: str) ->
 
 async def test_mounted_app_starts_with_its_first_requests() -> None:
     """
-    A mounted application has no lifespan events: the first requests start it, once, though they come together.
+    A mounted application has no lifespan events: the first requests start it, once, though they come
+        together.
     """
     app = breathing_room.app(data=":memory:")
     host: App = app.state.host
@@ -614,7 +624,8 @@ def test_time_of_the_tests_is_a_thursday() -> None:
 @pytest.mark.parametrize("path", ["/cost", "/cost.json", "/cost.svg?people=1000", "/cost.css", "/cost.js"])
 async def test_the_server_serves_no_cost_page(client: httpx.AsyncClient, path: str) -> None:
     """
-    A bill takes a third of a second of a core, and the server once answered it without a token. It answers 404 now, as for any other unknown path.
+    A bill takes a third of a second of a core, and the server once answered it without a token. It answers
+    404 now, as for any other unknown path.
     """
     answer = await client.get(path)
     assert answer.status_code == 404

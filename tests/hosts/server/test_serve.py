@@ -46,7 +46,8 @@ def test_start_says_where_and_how_many(server: ServerProcess) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_it_in_order(serve: Serve, number: signal.Signals) -> None:
     """
-    A signal ends it within moments, with status 0 and without a word of complaint, though a client is connected.
+    A signal ends it within moments, with status 0 and without a word of complaint, though a client is
+    connected.
     """
     server = serve()
     with join(server.port) as person:
@@ -146,7 +147,8 @@ def test_address_is_shown_as_one_types_it(tmp_path: Path, host: str) -> None:
 
 async def test_quiet_person_stays_however_short_the_lease(serve: Serve) -> None:
     """
-    With the shortest lease that the settings allow, a client that answers pings stays connected: they come in time.
+    With the shortest lease that the settings allow, a client that answers pings stays connected: they come in
+        time.
     """
     server = serve("--lease-ms", "500", "--grace-ms", "100", "--push-ms", "20")
     person = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")
@@ -161,7 +163,8 @@ async def test_quiet_person_stays_however_short_the_lease(serve: Serve) -> None:
 
 def test_connection_can_be_reused_and_upgraded_late(server: ServerProcess) -> None:
     """
-    A proxy that keeps connections may send requests first and a handshake later: the socket then works like any other.
+    A proxy that keeps connections may send requests first and a handshake later: the socket then works like
+        any other.
     """
     with RawSocket(server.port) as proxy:
         for _ in range(2):

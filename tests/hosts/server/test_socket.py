@@ -107,7 +107,9 @@ async def test_a_frame_becomes_a_person(room: ServerRoom) -> None:
     ids=["close", "too much", "bad frame"],  # Masks are drawn: names of tests must not have them.
 )
 async def test_what_a_socket_is_owed_comes_before_its_close(room: ServerRoom, more: bytes, code: int) -> None:
-    """A client that joins and is closed in the same piece of data, whichever end closes, is sent who is here before the close."""
+    """A client that joins and is closed in the same piece of data, whichever end closes, is sent who is here
+    before the close.
+    """
     _, transport = opened(room)
     transport.socket.data_received(sent(TEXT, JOIN) + more)
     assert [message["type"] for message in transport.messages()] == ["presence"]
@@ -123,7 +125,9 @@ async def test_a_ping_is_answered_with_its_own_bytes(room: ServerRoom) -> None:
 
 
 async def test_a_slow_reader_gets_the_latest_only(host: App, room: ServerRoom) -> None:
-    """While the kernel takes no more nothing is written; afterwards the latest presence is sent once, if one was missed."""
+    """While the kernel takes no more nothing is written; afterwards the latest presence is sent once, if one
+    was missed.
+    """
     socket, transport = joined(room)
     transport.written.clear()
     socket.pause_writing()
@@ -155,7 +159,9 @@ async def test_how_a_client_closes_decides_whether_it_left(
     left: bool,  # noqa: FBT001
     room: ServerRoom,
 ) -> None:
-    """A close with 1000, 1001 or no code is a leave; with any other code the visitor may come back; each is answered in kind."""
+    """A close with 1000, 1001 or no code is a leave; with any other code the visitor may come back; each is
+    answered in kind.
+    """
     socket, transport = joined(room)
     transport.written.clear()
     socket.data_received(sent(CLOSE, payload))
@@ -164,7 +170,9 @@ async def test_how_a_client_closes_decides_whether_it_left(
 
 
 async def test_a_close_of_ours_waits_for_the_answer(host: App, room: ServerRoom) -> None:
-    """After our close nothing is written or read but the answer, on which the connection ends; a second close does nothing."""
+    """After our close nothing is written or read but the answer, on which the connection ends; a second close
+    does nothing.
+    """
     socket, transport = joined(room)
     transport.written.clear()
     socket.close(LEASE_ENDED)
@@ -181,7 +189,9 @@ async def test_a_close_of_ours_waits_for_the_answer(host: App, room: ServerRoom)
 
 
 async def test_a_broken_frame_is_answered_with_a_close_before_the_end(room: ServerRoom) -> None:
-    """After a violation the close frame is written and our half is closed, so that it is not lost with unread input."""
+    """After a violation the close frame is written and our half is closed, so that it is not lost with unread
+    input.
+    """
     for can_half_close, state in ((True, "half-closed"), (False, "closed")):
         socket, transport = opened(room)
         transport.can_half_close = can_half_close
@@ -190,7 +200,9 @@ async def test_a_broken_frame_is_answered_with_a_close_before_the_end(room: Serv
 
 
 async def test_a_lost_connection_keeps_its_person_for_a_while(host: App, room: ServerRoom) -> None:
-    """A connection that is lost without a close makes its visitor doubtful, not gone, and is forgotten by the host."""
+    """A connection that is lost without a close makes its visitor doubtful, not gone, and is forgotten by the
+    host.
+    """
     socket, _ = joined(room)
     socket.pause_writing()
     socket.connection_lost(ConnectionResetError())

@@ -21,8 +21,9 @@ STORM_S = 2.0
 CROWD, SMALL_CROWD = 1_000, 250
 
 GROWTH_BYTES_MAX = 64
-"""How much longer a message may be among 10,000 people than among 10: by three digits for the count, each end of its interval, and each of
-five moods with its two ends, and by a comma."""
+"""How much longer a message may be among 10,000 people than among 10: by three digits for the count, each end
+of its interval, and each of five moods with its two ends, and by a comma.
+"""
 
 
 class Client(asyncio.Protocol):
@@ -100,8 +101,8 @@ async def storm(url: str, room: str, people: int) -> dict[str, Any]:
 
 async def test_storm_costs_a_handful_of_messages(serve: Serve) -> None:
     """
-    When 1,000 people join within 2 s no client gets more than one message a push and two more, all know of all within two
-    pushes, and the bytes per person are those of a storm of 250.
+    When 1,000 people join within 2 s no client gets more than one message a push and two more, all know of
+    all within two pushes, and the bytes per person are those of a storm of 250.
     """
     server = serve("--push-ms", str(PUSH_MS))
     large, small = await asyncio.gather(
@@ -124,7 +125,8 @@ async def test_storm_costs_a_handful_of_messages(serve: Serve) -> None:
 @pytest.mark.parametrize("kinds", [1, 2, 5])
 def test_message_is_as_long_in_a_crowd(kinds: int) -> None:
     """
-    A message among 10,000 people is less than 32 bytes longer than one among 10, whether they feel alike or not.
+    A message among 10,000 people is less than 32 bytes longer than one among 10, whether they feel alike or
+    not.
     """
 
     def message(people: int) -> bytes:

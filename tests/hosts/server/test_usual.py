@@ -63,8 +63,8 @@ async def test_after_a_crash_every_client_is_sent_what_is_usual(
     wanted: bool,  # noqa: FBT001 - both columns of a table
 ) -> None:
     """
-    A room that wants it says about ten, labelled ``estimated``, to all who ask in any way; one that does not says
-    ``unknown``. Who is surely there is in the interval.
+    A room that wants it says about ten, labelled ``estimated``, to all who ask in any way; one that does not
+    says ``unknown``. Who is surely there is in the interval.
     """
     data = tmp_path / "room.db"
     await crashed(data)
@@ -117,8 +117,8 @@ class RecordingSubscriber:
 
 async def test_a_subscriber_is_sent_unknown_then_estimated_then_counted() -> None:
     """
-    When the averages are read, clients that were sent an unknown count are sent what is usual; and when one lease is over, what
-    is. Averages do not learn from themselves.
+    When the averages are read, clients that were sent an unknown count are sent what is usual; and when one
+    lease is over, what is. Averages do not learn from themselves.
     """
     clock, store = HandClock(), Slow()
     await store.put("running", b"1")

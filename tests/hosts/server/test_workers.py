@@ -99,7 +99,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
 
 
 def test_each_worker_is_a_node_of_its_own_on_one_port(machine: Machine) -> None:
-    """All workers get the port that the parent holds, share it, and have different names; the address is said when all listen."""
+    """All workers get the port that the parent holds, share it, and have different names; the address is said
+    when all listen.
+    """
     said: list[tuple[str, Capacity, int]] = []
     serve_workers(CONFIG, on_start=lambda url, capacity: said.append((url, capacity, len(STARTED))))
     [(url, capacity, started)] = said
@@ -113,7 +115,9 @@ def test_each_worker_is_a_node_of_its_own_on_one_port(machine: Machine) -> None:
 
 
 def test_a_worker_that_ends_is_started_again_after_a_moment(machine: Machine) -> None:
-    """A worker that ended unasked is started again with the same name, but not before a second has passed: it must not spin."""
+    """A worker that ended unasked is started again with the same name, but not before a second has passed: it
+    must not spin.
+    """
 
     def end_one() -> None:
         STARTED[1].exitcode = 1
@@ -128,7 +132,9 @@ def test_a_worker_that_ends_is_started_again_after_a_moment(machine: Machine) ->
 
 @pytest.mark.parametrize("ready", [False, None])
 def test_a_worker_that_cannot_start_ends_all(ready: bool | None, machine: Machine) -> None:  # noqa: FBT001
-    """If a worker ends before it listens the others are ended too, no start is reported, and the error says where to look."""
+    """If a worker ends before it listens the others are ended too, no start is reported, and the error says
+    where to look.
+    """
     machine.ready = [True, ready]
     said: list[str] = []
     with pytest.raises(StoreError, match="a worker could not start"):

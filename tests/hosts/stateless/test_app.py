@@ -31,7 +31,9 @@ async def test_it_is_ready_when_reconcile_has_run() -> None:
 
 
 async def test_the_mode_is_always_poll() -> None:
-    """The mode in the config is ``poll``, also for a room that is set to another one; and the config may be cached."""
+    """The mode in the config is ``poll``, also for a room that is set to another one; and the config may be
+    cached.
+    """
     async with a_client(MemoryStore(), config_max_age_s=60) as client:
         answer = await client.get(f"{ROOM}/config")
     assert answer.json()["mode"] == "poll"
@@ -39,7 +41,9 @@ async def test_the_mode_is_always_poll() -> None:
 
 
 async def test_a_visit_from_report_to_leave() -> None:
-    """A report is answered with a presence that includes it, a leave with 204; reads may be cached, answers to reports not."""
+    """A report is answered with a presence that includes it, a leave with 204; reads may be cached, answers
+    to reports not.
+    """
     store = MemoryStore()
     await reconcile(store)
     async with a_client(store) as client:
@@ -69,7 +73,9 @@ async def test_a_visit_from_report_to_leave() -> None:
 async def test_what_store_mode_does_not_serve_is_an_error(
     method: str, path: str, status: int, code: str
 ) -> None:
-    """Requests that need memory, a connection or another method have an error of their own, in the one shape."""
+    """Requests that need memory, a connection or another method have an
+    error of their own, in the one shape.
+    """
     async with a_client(MemoryStore()) as client:
         answer = await client.request(method, path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)

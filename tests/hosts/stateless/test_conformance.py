@@ -32,8 +32,8 @@ class Turns:
 @pytest.mark.parametrize(("policy", "writers"), [("every", 2), ("bucketed", 1)])
 async def test_writers_keep_every_promise_of_theirs(policy: str, writers: int) -> None:
     """
-    Two writers over one store, which take requests in turns, pass the suite except for what needs a process, and so does
-    one that writes batches; a presence is as late as their cache allows.
+    Two writers over one store, which take requests in turns, pass the suite except for what needs a process,
+    and so does one that writes batches; a presence is as late as their cache allows.
     """
     config = StoreModeConfig(policy=policy, server=SERVER)
     clock, store = HandClock(), MemoryStore()

@@ -24,7 +24,9 @@ def a_config(data: Path | str, port: int = 0) -> StoreModeConfig:
 async def test_it_answers_once_it_reports_that_it_listens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address is passed on once the writer answers there, and the store is closed after the last request."""
+    """The address is passed on once the writer answers there, and the
+    store is closed after the last request.
+    """
     closed: list[str] = []
     opened = open_store
 

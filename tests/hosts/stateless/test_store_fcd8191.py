@@ -1,4 +1,6 @@
-"""Stores of store mode as commit fcd8191 left them: reports under either write policy, control and secrets."""
+"""Stores of store mode as commit fcd8191 left them: reports under
+either write policy, control and secrets.
+"""
 
 from base64 import b64decode
 from typing import Any
@@ -69,8 +71,8 @@ class StoredRoom:
 @pytest.mark.parametrize("policy", ["bucketed", "every"])
 async def test_a_writer_and_reconcile_resume_from_the_store(policy: str) -> None:
     """
-    Reports, leaves, the rate, expired leases and the secret are read: presences are those of then, a visitor who
-    reports again is counted once, and ``reconcile`` goes on with the rate.
+    Reports, leaves, the rate, expired leases and the secret are read: presences are those of then, a visitor
+    who reports again is counted once, and ``reconcile`` goes on with the rate.
     """
     written = read(f"store_mode/{policy}.json")
     stored = StoredRoom(policy, written)

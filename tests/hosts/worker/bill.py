@@ -1,9 +1,10 @@
-"""The bill of a steady crowd: operations counted in workerd, and what the price model computes for the same crowd.
+"""The bill of a steady crowd: operations counted in workerd, and what the price model computes for the same
+crowd.
 
-Visitors join, change their mood once, send heartbeats and leave on a timetable, so that two runs differ only by what the
-room does. Times are scaled, those of the room and those of the crowd alike. Operations are counted between two backups
-in KV, so that no backup is counted in part. The time that an object is awake is not counted, since workerd does not
-report it; it stays modeled.
+Visitors join, change their mood once, send heartbeats and leave on a timetable, so that two runs differ only
+by what the room does. Times are scaled, those of the room and those of the crowd alike. Operations are
+counted between two backups in KV, so that no backup is counted in part. The time that an object is awake is
+not counted, since workerd does not report it; it stays modeled.
 """
 
 import asyncio
@@ -36,8 +37,9 @@ TOGETHER = 20
 
 OBJECT = durable_object(push_s=Decimal(30), snapshot_s=Decimal(60))
 FIXED = fixed(by_alarm=False, publish_s=Decimal(30), snapshot_s=Decimal(60), lazy_s=Decimal(60))
-"""The model's strategies of a room of connections, and of one that publishes: with intervals that keep the limits of KV
-and R2 when scaled."""
+"""The model's strategies of a room of connections, and of one that publishes: with intervals that keep the
+limits of KV and R2 when scaled.
+"""
 
 _REPORTS = CrowdFigures(CrowdProfile(leaves_share=Decimal(1))).reports_per_visit(
     fixed.figure("heartbeat_s"), mood_renews=True
@@ -167,8 +169,8 @@ class Progress:
 
     Attributes:
         enough: Set to end it.
-        acts: What was done so far: ``turns``, in each of which one visitor leaves, one changes its mood and one joins,
-            and ``heartbeats``.
+        acts: What was done so far: ``turns``, in each of which one visitor leaves, one changes its mood and
+            one joins, and ``heartbeats``.
     """
 
     enough: asyncio.Event = field(default_factory=asyncio.Event)
@@ -254,7 +256,8 @@ class Timetable:
         counted = after - before
         acts_per_s = self.people * (3 + self.heartbeats) / self.visit_s
         seconds = (ended_s - began_s) * self.faster
-        # On a busy machine the timetable runs more slowly than it should; the model's crowd is slowed down alike.
+        # On a busy machine the timetable runs more slowly than it should; the model's crowd is slowed down
+        # alike.
         slower = Decimal(seconds * acts_per_s / (3 * counted["turns"] + counted["heartbeats"]))
         crowd = CrowdProfile(
             people=self.people, visit_s=Decimal(self.visit_s) * slower, leaves_share=Decimal(1)
@@ -280,7 +283,9 @@ class Timetable:
         stack: AsyncExitStack,
         progress: Progress,
     ) -> None:
-        """Run the timetable: a visit has heartbeats, a change of mood in its middle and a leave, and is replaced."""
+        """Run the timetable: a visit has heartbeats, a change of mood in its middle and a leave, and is
+        replaced.
+        """
         began_s, acts = time.monotonic(), progress.acts
         async with asyncio.TaskGroup() as doing:
             while not progress.enough.is_set():

@@ -36,7 +36,9 @@ class Start(Protocol):
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start Workers with settings of their own; a second one with the same folder goes on with its objects."""
+    """Start Workers with settings of their own; a second one with the
+    same folder goes on with its objects.
+    """
     runtimes: list[Runtime] = []
 
     def start_one(

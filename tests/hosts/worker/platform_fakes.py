@@ -1,9 +1,10 @@
 """KV and R2 as services on this machine, for a workerd that has neither: fakes, with the documented limits.
 
-They speak what the runtime's bindings speak: KV is one HTTP request for each call, R2 has its own description in JSON in front of the
-bytes. What they hold to, from the platform's pages of 2026-10:
+They speak what the runtime's bindings speak: KV is one HTTP request for each call, R2 has its own description
+in JSON in front of the bytes. What they hold to, from the platform's pages of 2026-10:
 
-- KV: one write a second to one key, 429 beyond (https://developers.cloudflare.com/kv/platform/limits/); a time to live of 60 s or more.
+- KV: one write a second to one key, 429 beyond (https://developers.cloudflare.com/kv/platform/limits/); a
+  time to live of 60 s or more.
 - R2: one write a second to one object (https://developers.cloudflare.com/r2/platform/limits/).
 
 What they do not: reads that are up to 60 s old, and anything about places far apart.

@@ -1,7 +1,9 @@
-"""A Worker in the real runtime: workerd, with Python from the bundle that the set-up made. Nothing leaves the machine.
+"""A Worker in the real runtime: workerd, with Python from the bundle that the set-up made. Nothing leaves the
+machine.
 
-Around it are the two services that the platform has and workerd has not, KV and R2, as fakes with the documented limits
-(``platform_fakes.py``), and a few lines of JavaScript that call the Worker's cron, as the platform does.
+Around it are the two services that the platform has and workerd has not, KV and R2, as fakes with the
+documented limits (``platform_fakes.py``), and a few lines of JavaScript that call the Worker's cron, as the
+platform does.
 """
 
 import os

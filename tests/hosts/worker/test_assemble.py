@@ -38,7 +38,9 @@ def test_it_has_what_a_room_needs_and_nothing_of_other_hosts() -> None:
 
 
 def test_every_import_of_it_is_in_it() -> None:
-    """Each module of the package that is imported at load is there, with its packages, so that no import fails at the edge."""
+    """Each module of the package that is imported at load is there, with its packages, so that no import
+    fails at the edge.
+    """
     files = assembled().files
     present = {
         path.removeprefix("python_modules/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
@@ -58,7 +60,9 @@ def test_every_import_of_it_is_in_it() -> None:
 
 
 def test_the_main_module_exports_what_the_platform_loads() -> None:
-    """The main module has the classes that the configuration names, and the package knows its version there."""
+    """The main module has the classes that the configuration names, and
+    the package knows its version there.
+    """
     files = assembled().files
     assert b"BreathingRoom, Default" in files[MAIN_FILE]
     [metadata] = [content for path, content in files.items() if path.endswith("METADATA")]

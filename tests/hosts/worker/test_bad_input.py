@@ -1,4 +1,6 @@
-"""Bad input to a Worker is answered by an error of the one shape, loses nothing, and never reaches the runtime's log."""
+"""Bad input to a Worker is answered by an error of the one shape, loses nothing, and never reaches the
+runtime's log.
+"""
 
 import asyncio
 import json
@@ -20,7 +22,8 @@ VISITOR = "v" * 22
 
 async def test_bad_requests_are_refused_in_the_one_shape(worker: Runtime) -> None:
     """
-    Bodies that are too large, methods and origins that are wrong, paths that do not exist: each has its code and its status.
+    Bodies that are too large, methods and origins that are wrong, paths that do not exist: each has its code
+        and its status.
     """
     room = f"/v1/rooms/{new_room()}"
     large = b'{"visitor": "' + b"v" * 5_000 + b'"}'
@@ -45,8 +48,8 @@ async def test_bad_requests_are_refused_in_the_one_shape(worker: Runtime) -> Non
 
 async def test_bad_messages_close_their_connection_only(worker: Runtime) -> None:
     """
-    Text that was no UTF-8, a message over the limit and too many bad messages close the connection with their codes;
-    other connections of the room are not affected.
+    Text that was no UTF-8, a message over the limit and too many bad messages close the connection with their
+    codes; other connections of the room are not affected.
     """
     path = f"/v1/rooms/{new_room()}/socket"
     person = await WireSocket.open(worker.url, path)
@@ -78,9 +81,9 @@ async def test_bad_messages_close_their_connection_only(worker: Runtime) -> None
 
 async def test_a_full_room_refuses_connections_for_a_while(start: Start, kv: Service) -> None:
     """
-    Beyond ``sockets_max`` a handshake is refused with 503 and a time to retry, an event stream as well; the panel has its
-    rate limit; origins that are not allowed are refused; and while KV fails all of that goes on, the count is right, and
-    the backup is made up for.
+    Beyond ``sockets_max`` a handshake is refused with 503 and a time to retry, an event stream as well; the
+    panel has its rate limit; origins that are not allowed are refused; and while KV fails all of that goes
+    on, the count is right, and the backup is made up for.
     """
     kv.failing = True
     variables = TIMES | {

@@ -1,4 +1,6 @@
-"""The bill of a room at the edge: the operations that workerd counts are those that the price model computes."""
+"""The bill of a room at the edge: the operations that workerd counts are
+those that the price model computes.
+"""
 
 import pytest
 
@@ -26,7 +28,8 @@ async def test_a_panel_that_publishes_costs_what_the_model_computes(
     start: Start, kv: Service, bucket: Service
 ) -> None:
     """
-    Every report of the panel is a request and a row, and R2 and KV are written as often as the model computes.
+    Every report of the panel is a request and a row, and R2 and KV are written as often as the model
+    computes.
     """
     timetable = Timetable(people=100, heartbeats=REPORTED_HEARTBEATS, minutes=4, faster=15)
     services = {"KV": f"kvNamespace {kv.address}", "BUCKET": f"r2Bucket {bucket.address}"}

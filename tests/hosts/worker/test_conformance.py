@@ -17,7 +17,8 @@ from hosts.worker.runtime import Runtime
 
 async def test_worker_keeps_every_promise_that_is_its_own(start: Start, kv: Service) -> None:
     """
-    A Worker passes the whole suite, except for promises that only the runtime can keep; nothing is logged meanwhile.
+    A Worker passes the whole suite, except for promises that only the runtime can keep; nothing is logged
+    meanwhile.
     """
     # A Worker of its own: some checks count the visitors of the default room, which other tests join as well.
     worker = start(TIMES, services={"KV": f"kvNamespace {kv.address}"})
@@ -29,7 +30,8 @@ async def test_worker_keeps_every_promise_that_is_its_own(start: Start, kv: Serv
 @pytest.mark.timeout(300)  # Python starts, and it is the second of the file.
 async def test_worker_with_kv_alone_keeps_every_promise_that_is_its_own(start: Start, kv: Service) -> None:
     """
-    A Worker with the backend KV passes the suite except for what needs a process; a presence is as old as its cache allows.
+    A Worker with the backend KV passes the suite except for what needs a process; a presence is as old as its
+    cache allows.
     """
     variables = {"BREATHING_ROOM_MODE": "poll", "BREATHING_ROOM_BACKEND": "kv"}
     max_age = {"BREATHING_ROOM_PRESENCE_MAX_AGE_S": "1"}
@@ -42,7 +44,8 @@ async def test_worker_with_kv_alone_keeps_every_promise_that_is_its_own(start: S
 
 async def test_the_default_room_is_what_is_set(start: Start, kv: Service) -> None:
     """
-    U2: where ``default_room`` is set and rooms are not open, the alias and the paths under ``/api`` lead into that room.
+    U2: where ``default_room`` is set and rooms are not open, the alias and the paths under ``/api`` lead into
+        that room.
     """
     rooms = {"BREATHING_ROOM_DEFAULT_ROOM": "evening", "BREATHING_ROOM_OPEN_ROOMS": "false"}
     worker = start(TIMES | rooms, services={"KV": f"kvNamespace {kv.address}"})
@@ -62,7 +65,8 @@ async def test_the_default_room_is_what_is_set(start: Start, kv: Service) -> Non
 
 async def test_a_connection_without_join_or_observe_is_closed(worker: Runtime) -> None:
     """
-    A connection that sends neither join nor observe in time is closed with 4001, even if it sends other messages.
+    A connection that sends neither join nor observe in time is closed with 4001, even if it sends other
+    messages.
     """
     room = f"/v1/rooms/{new_room()}/socket"
     idle, chatting = await WireSocket.open(worker.url, room), await WireSocket.open(worker.url, room)

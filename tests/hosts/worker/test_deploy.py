@@ -27,7 +27,9 @@ def settings_in(folder: Path) -> Any:
 
 @pytest.mark.parametrize("plan", ["free", "paid"])
 def test_the_folder_is_whole(plan: str, tmp_path: Path) -> None:
-    """Main module, modules, page and configuration each lie where the platform looks, and the configuration is what was checked."""
+    """Main module, modules, page and configuration each lie where the platform looks, and the configuration
+    is what was checked.
+    """
     made = prepare(tmp_path, plan=plan, variables={})
     assert (tmp_path / "src" / MAIN_FILE).is_file()
     assert (tmp_path / "python_modules" / "a.py").is_file()
@@ -37,7 +39,9 @@ def test_the_folder_is_whole(plan: str, tmp_path: Path) -> None:
 
 
 def test_arguments_replace_those_of_the_plan(tmp_path: Path) -> None:
-    """Variables, name, bucket and namespace replace those of the plan, and the Worker is checked with them."""
+    """Variables, name, bucket and namespace replace those of the plan,
+    and the Worker is checked with them.
+    """
     made = prepare(
         tmp_path, plan="paid", variables={"BREATHING_ROOM_LEASE_MS": "41000"}, name="mine", bucket="b", kv="k"
     )
@@ -52,7 +56,9 @@ def test_arguments_replace_those_of_the_plan(tmp_path: Path) -> None:
 
 
 def test_where_presences_are_published_the_config_is_a_file_too(tmp_path: Path) -> None:
-    """With a bucket the config of each kept room is a static file that pages of all sites may read; without one there is none."""
+    """With a bucket the config of each kept room is a static file that pages of all sites may read; without
+    one there is none.
+    """
     url = {"BREATHING_ROOM_PRESENCE_URL": "https://cdn.example"}
     prepare(tmp_path / "a", plan="paid", variables=url, bucket="b")
     config = json.loads((tmp_path / "a/assets/v1/rooms/lobby/config").read_text())
@@ -86,7 +92,9 @@ def test_a_worker_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pyte
 
 
 def test_rooms_in_kv_have_a_cron(tmp_path: Path) -> None:
-    """With the backend KV the cron runs ``reconcile`` every ``reconcile_ms``; otherwise the plan's cron stays."""
+    """With the backend KV the cron runs ``reconcile`` every ``reconcile_ms``; otherwise the plan's cron
+    stays.
+    """
     kept = {
         "BREATHING_ROOM_BACKEND": "kv",
         "BREATHING_ROOM_MODE": "poll",

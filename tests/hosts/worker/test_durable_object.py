@@ -77,7 +77,8 @@ async def test_work_that_goes_on_after_an_answer_is_not_collected(start: Start, 
     """
     A task that goes on after the answer, such as a backup, is referenced until it is done, and no longer.
 
-    The event loop holds tasks weakly and an object's ``waitUntil`` held none, so a task that waited could be collected.
+    The event loop holds tasks weakly and an object's ``waitUntil`` held none, so a task that waited could be
+    collected.
     """
     worker = start(TIMES, services={"KV": f"kvNamespace {kv.address}"}, main=WAITING)
     await ask(worker.url, "GET", f"/v1/rooms/{new_room()}")

@@ -26,7 +26,9 @@ class Default(Worker):
             return Response(str(gc.collect()))
         return await super().fetch(request)
 """
-"""A Worker that collects garbage on request: Python then reports every task that was dropped before its end."""
+"""A Worker that collects garbage on request: Python then reports every
+task that was dropped before its end.
+"""
 
 STREAMS = 6
 STREAM_ENDED = "DEBUG an event stream ended"
@@ -61,11 +63,11 @@ async def hang_up_in_the_stream(worker: Runtime, path: str) -> None:
 
 async def test_clients_that_hang_up_leave_nothing_behind(start: Start, kv: Service) -> None:
     """
-    A client may hang up in the middle of any request: no task is dropped before its end, every event stream ends, and the log
-    calls none of it an error.
+    A client may hang up in the middle of any request: no task is dropped before its end, every event stream
+    ends, and the log calls none of it an error.
 
-    Writes to the stream of a reader that was gone waited forever: the relay was collected with its socket to the room, and
-    Python printed "Task was destroyed but it is pending!". Half a body was logged as a bug.
+    Writes to the stream of a reader that was gone waited forever: the relay was collected with its socket to
+    the room, and Python printed "Task was destroyed but it is pending!". Half a body was logged as a bug.
     """
     worker = start(
         TIMES | {"BREATHING_ROOM_LOG_LEVEL": "debug"},

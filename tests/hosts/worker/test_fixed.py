@@ -1,4 +1,6 @@
-"""The deployment whose bill does not grow with the crowd: a panel reports to one room, whose presence a CDN serves."""
+"""The deployment whose bill does not grow with the crowd: a panel reports to one room, whose presence a CDN
+serves.
+"""
 
 import asyncio
 import json
@@ -36,8 +38,9 @@ async def test_presence_is_published_on_reports_and_by_nothing_else(
     start: Start, kv: Service, bucket: Service
 ) -> None:
     """
-    The presence is put to R2 and to KV with a report, at most every ``publish_ms``, with the headers that a CDN needs;
-    a put that failed is made up for, only rooms of the config are published, and without reports nothing is.
+    The presence is put to R2 and to KV with a report, at most every ``publish_ms``, with the headers that a
+    CDN needs; a put that failed is made up for, only rooms of the config are published, and without reports
+    nothing is.
     """
     services = {"BUCKET": f"r2Bucket {bucket.address}", "PRESENCE": f"kvNamespace {kv.address}"}
     worker = start(FIXED, services=services)

@@ -37,7 +37,9 @@ class Sql:
 
 
 def test_a_value_is_written_replaced_and_deleted() -> None:
-    """The last value of a name is returned, as bytes, and after a delete there is none; deleting nothing is harmless."""
+    """The last value of a name is returned, as bytes, and after a delete there is none; deleting nothing is
+    harmless.
+    """
     rows = Rows(Sql(), bytes)
     assert rows.get("rest") is None
     rows.put("rest", b"one")
@@ -123,7 +125,9 @@ async def test_an_object_whose_store_fails_has_a_secret_of_its_own(
 
 
 async def test_other_objects_are_given_the_secrets_that_exist(shared: SharedSecrets) -> None:
-    """An object whose clock is ahead is given the secret of the next epoch, and a former secret if it exists."""
+    """An object whose clock is ahead is given the secret of the next
+    epoch, and a former secret if it exists.
+    """
     rows = Rows(Sql(), bytes)
     secrets, former = KeptSecrets(rows, shared), draw_secret()
     await secrets.agree(7, draw_secret())

@@ -1,4 +1,6 @@
-"""Rooms with the backend KV, store mode in workerd: a panel of polling clients, and ``reconcile`` run by the cron."""
+"""Rooms with the backend KV, store mode in workerd: a panel of polling clients, and ``reconcile`` run by the
+cron.
+"""
 
 import asyncio
 import secrets
@@ -32,9 +34,9 @@ async def cron(worker: Runtime) -> None:
 
 async def test_a_room_in_kv_is_counted_and_then_moves_into_an_object(start: Start, kv: Service) -> None:
     """
-    Before ``reconcile`` ran no visitor is counted; then each report is one write, leaves count, connections and legacy
-    sampling are refused; and an object that is deployed over the same KV goes on with the visitors and their moods, and
-    with the count in its interval.
+    Before ``reconcile`` ran no visitor is counted; then each report is one write, leaves count, connections
+    and legacy sampling are refused; and an object that is deployed over the same KV goes on with the visitors
+    and their moods, and with the count in its interval.
     """
     services = {"KV": f"kvNamespace {kv.address}"}
     worker = start(KV_MODE, services=services)
@@ -84,8 +86,9 @@ async def test_a_room_in_kv_is_counted_and_then_moves_into_an_object(start: Star
 
 async def test_an_object_collects_what_is_reported(start: Start, kv: Service) -> None:
     """
-    With the policy ``bucketed`` many reports are one write some seconds later, which includes leaves; each report is
-    answered with all before it; and while KV cannot be read, reports are refused instead of counted.
+    With the policy ``bucketed`` many reports are one write some seconds later, which includes leaves; each
+    report is answered with all before it; and while KV cannot be read, reports are refused instead of
+    counted.
     """
     services = {"KV": f"kvNamespace {kv.address}"}
     worker = start(
@@ -103,7 +106,8 @@ async def test_an_object_collects_what_is_reported(start: Start, kv: Service) ->
             await asyncio.sleep(0.1)
     seen = await presence(worker)
     assert (seen["method"], seen["moods"]["release"]) == ("counted", PEOPLE - 1)
-    # One batch, and on a busy machine some more; a write for each report would be one more than there are visitors.
+    # One batch, and on a busy machine some more; a write for each report would be one more than there are
+    # visitors.
     batches = kv.calls["write"] - writes
     assert batches <= PEOPLE // 2
     assert batches == len([key for key in kv.values if key.startswith("reports/lobby/")])

@@ -54,7 +54,9 @@ async def count(backend: KvRoutes) -> Any:
 
 
 async def test_each_report_is_a_write_before_it_is_answered() -> None:
-    """A report is in the store when it is answered, so that nothing waits in a Worker that may end; a leave is a 204."""
+    """A report is in the store when it is answered, so that nothing waits in a Worker that may end; a leave
+    is a 204.
+    """
     backend, store = await a_backend()
     answer = await backend.answer("lobby", "/heartbeat", posting(visitor=VISITOR))
     assert (answer.status, store.puts) == (200, 1)
@@ -75,7 +77,9 @@ async def test_a_presence_is_read_once_for_all_requests() -> None:
 
 
 async def test_an_object_that_collects_writes_a_batch() -> None:
-    """Where an object collects, reports wait in it and are in its presence at once; they are written as one batch."""
+    """Where an object collects, reports wait in it and are in its presence at once; they are written as one
+    batch.
+    """
     backend, store = await a_backend(collects=True)
     for number in range(3):
         await backend.answer("lobby", "/heartbeat", posting(visitor=f"{VISITOR}-{number}"))
@@ -90,7 +94,9 @@ async def test_an_object_that_collects_writes_a_batch() -> None:
     [("/api/heartbeat", "cannot_count"), ("/socket", "not_found"), ("/events", "not_found")],
 )
 async def test_requests_that_need_memory_are_refused(asked: str, code: str) -> None:
-    """Legacy sampling, connections and event streams have an error of their own, and averages are not found."""
+    """Legacy sampling, connections and event streams have an error of
+    their own, and averages are not found.
+    """
     backend, _ = await a_backend()
     for refused, expected in (
         (backend.answer("lobby", asked, posting()), code),

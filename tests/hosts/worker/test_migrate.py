@@ -1,4 +1,6 @@
-"""A room moves from KV into its object while visitors report to both Workers, watched by `breathing-room migrate`."""
+"""A room moves from KV into its object while visitors report to both Workers, watched by `breathing-room
+migrate`.
+"""
 
 import asyncio
 import contextlib
@@ -60,7 +62,9 @@ async def presence(worker: Runtime) -> dict[str, Any]:
 
 @dataclass(eq=False)
 class Person:
-    """A visitor of the crowd: each slice of the tickets has one all the time, so that every share of them is exact."""
+    """A visitor of the crowd: each slice of the tickets has one all the time, so that every share of them is
+    exact.
+    """
 
     slice: int
     visitor: str
@@ -126,15 +130,17 @@ async def migrate(old: Runtime, new: Runtime, token: str = TOKEN) -> tuple[int, 
 
 
 def covers_surely(seen: dict[str, Any]) -> bool:
-    """Return whether an interval of four standard errors covers the crowd: the published one, of two, misses one panel in twenty."""
+    """Return whether an interval of four standard errors covers the crowd: the published one, of two, misses
+    one panel in twenty.
+    """
     half = (seen["high"] - seen["low"]) / 2
     return bool(seen["low"] - half <= PEOPLE <= seen["high"] + half)
 
 
 async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path) -> None:
     """
-    Visitors join, change their mood and leave at both Workers and move from one to the other while the command watches,
-    and in every presence of either side the interval covers their number.
+    Visitors join, change their mood and leave at both Workers and move from one to the other while the
+    command watches, and in every presence of either side the interval covers their number.
     """
     services = {"KV": f"kvNamespace {kv.address}"}
     old = start(OLD, services=services)
@@ -160,7 +166,8 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
         observing = doing.create_task(observations.go_on())
         try:
             for turn in range(TURNS):
-                # A visitor leaves and another one joins, more and more of them at the new Worker; and one who stays moves there.
+                # A visitor leaves and another one joins, more and more of them at the new Worker; and one who
+                # stays moves there.
                 gone = panel.popleft()
                 await gone.report("leave")
                 came = Person.of(gone.slice, control.epoch, new if turn >= TURNS // 4 or turn % 2 else old)
@@ -200,7 +207,8 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
 
 async def test_progress_is_the_operators(start: Start, tmp_path: Path) -> None:
     """
-    Only requests with the token are answered the progress of a migration, and the command says so where there is none.
+    Only requests with the token are answered the progress of a migration, and the command says so where there
+    is none.
     """
     worker = start(POLLED)
     await wake(worker)

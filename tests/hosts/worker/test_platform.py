@@ -1,4 +1,6 @@
-"""Conversions between the runtime and Python, over fakes of the runtime's modules; ``test_conformance.py`` runs workerd."""
+"""Conversions between the runtime and Python, over fakes of the runtime's modules; ``test_conformance.py``
+runs workerd.
+"""
 
 import importlib
 import sys
@@ -111,7 +113,9 @@ async def test_a_request_is_converted_for_routes(platform: Any) -> None:
 
 @pytest.mark.parametrize("declared", [None, "4", "3"])
 async def test_a_body_over_its_limit_is_refused(declared: str | None, platform: Any) -> None:
-    """A body above the limit is refused and not read on, whether its length was declared rightly, wrongly or not."""
+    """A body above the limit is refused and not read on, whether its length was declared rightly, wrongly or
+    not.
+    """
     raw = a_request(b"ab", b"cd", b"ef", **({} if declared is None else {"content_length": declared}))
     with pytest.raises(ClientError) as error:
         await platform.read_request(raw).read(3)
@@ -120,7 +124,9 @@ async def test_a_body_over_its_limit_is_refused(declared: str | None, platform: 
 
 
 async def test_half_a_body_is_the_clients_error(platform: Any) -> None:
-    """A client that disconnects in the middle of a body is refused as cut off, as a server does; it is no bug."""
+    """A client that disconnects in the middle of a body is refused as cut off, as a server does; it is no
+    bug.
+    """
 
     async def lose_the_connection() -> Any:
         raise JsError("Error: Network connection lost.")
@@ -133,7 +139,9 @@ async def test_half_a_body_is_the_clients_error(platform: Any) -> None:
 
 
 def test_a_response_without_a_body_has_none(platform: Any) -> None:
-    """To HEAD, and with 204 and 304, no body is sent; headers are those of the answer and those that all answers share."""
+    """To HEAD, and with 204 and 304, no body is sent; headers are those of the answer and those that all
+    answers share.
+    """
     answer = Answer(200, b"{}", {"A": "a", "B": "b"})
     made = platform.respond(answer, {"B": "c"})
     assert (made.body, made.status, made.headers) == (b"{}", 200, {"A": "a", "B": "c"})

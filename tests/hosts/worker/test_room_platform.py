@@ -1,4 +1,6 @@
-"""One room at the edge, awake and hibernating, without a runtime; several objects of a room are in ``test_shards.py``."""
+"""One room at the edge, awake and hibernating, without a runtime; several objects of a room are in
+``test_shards.py``.
+"""
 
 import logging
 
@@ -23,7 +25,9 @@ def an_edge(**settings: int) -> Objects:
 
 
 async def test_hibernation_changes_nothing_and_costs_nothing() -> None:
-    """A room that hibernated has the same presence afterwards, wrote no row for it, and resumes with its connections."""
+    """A room that hibernated has the same presence afterwards, wrote no row for it, and resumes with its
+    connections.
+    """
     objects = an_edge()
     wires = [await objects.join(f"visitor-{number}", "release") for number in range(5)]
     await objects.settle()
@@ -39,8 +43,8 @@ async def test_hibernation_changes_nothing_and_costs_nothing() -> None:
 
 async def test_an_observer_who_goes_costs_no_row() -> None:
     """
-    Nothing follows from the end of a connection that only observed: a room that hibernated meanwhile writes no row and sets
-    no alarm for it, and has a subscriber less.
+    Nothing follows from the end of a connection that only observed: a room that hibernated meanwhile writes
+    no row and sets no alarm for it, and has a subscriber less.
     """
     objects = an_edge()
     await objects.join("visitor-1", "release")
@@ -57,7 +61,9 @@ async def test_an_observer_who_goes_costs_no_row() -> None:
 
 
 async def test_connected_visitors_are_in_no_row_until_they_are_suspect() -> None:
-    """The visitor of a connection is in its attachment, and the row has only visitors whose connections broke."""
+    """The visitor of a connection is in its attachment, and the row has only visitors whose connections
+    broke.
+    """
     objects = an_edge()
     wires = [await objects.join(f"visitor-{number}") for number in range(4)]
     assert decode_snapshot(objects[0].rows[REST][1:]).count == 0
@@ -67,7 +73,9 @@ async def test_connected_visitors_are_in_no_row_until_they_are_suspect() -> None
 
 
 async def test_after_a_deploy_the_count_is_the_last_known_until_all_are_back() -> None:
-    """When all connections were dropped the room resumes from its snapshot as stale, and who reconnects is counted once."""
+    """When all connections were dropped the room resumes from its snapshot as stale, and who reconnects is
+    counted once.
+    """
     objects = an_edge()
     for number in range(3):
         await objects.join(f"visitor-{number}")
@@ -108,7 +116,9 @@ async def test_without_subscribers_the_alarm_is_late_and_reads_are_exact() -> No
 
 
 async def test_a_visitor_stays_the_same_over_the_change_of_the_epoch() -> None:
-    """A visitor who joined under the last epoch's secret is the same under the new one; that of two epochs ago is deleted."""
+    """A visitor who joined under the last epoch's secret is the same under the new one; that of two epochs
+    ago is deleted.
+    """
     objects = an_edge(lease_ms=DAY_MS // 2)
     await objects.join("visitor-0")
     await objects.pass_ms(DAY_MS)
@@ -140,10 +150,12 @@ async def test_a_store_that_fails_costs_the_backup_and_nothing_else(caplog: pyte
 
 async def test_a_room_that_moves_out_of_kv_syncs_round_after_round_with_one_alarm_for_each() -> None:
     """
-    A room that moves out of KV syncs at the same interval until ``reconcile`` has stopped, with one alarm for each round.
+    A room that moves out of KV syncs at the same interval until ``reconcile`` has stopped, with one alarm for
+    each round.
 
-    The alarm was set again to the millisecond at which it fired, since the round was only about to begin. The platform takes
-    that for done, so in about one of three moves under load the room synced no more, and no other alarm of it fired either.
+    The alarm was set again to the millisecond at which it fired, since the round was only about to begin. The
+    platform takes that for done, so in about one of three moves under load the room synced no more, and no
+    other alarm of it fired either.
     """
     objects = an_edge()
     store, began_at_ms = MemoryStore(clock=objects.clock.now_ms), objects.clock.at_ms
@@ -162,10 +174,11 @@ async def test_a_room_that_moves_out_of_kv_syncs_round_after_round_with_one_alar
 
 async def test_an_alarm_that_fires_early_is_set_again_and_to_another_time() -> None:
     """
-    An alarm that fires before its time, by the clock of the object, is set to a later millisecond and does its work then.
+    An alarm that fires before its time, by the clock of the object, is set to a later millisecond and does
+    its work then.
 
-    That clock read a millisecond less than the platform's in three of eight, and the platform takes an alarm that is set,
-    while it fires, to the time at which it fires for done.
+    That clock read a millisecond less than the platform's in three of eight, and the platform takes an alarm
+    that is set, while it fires, to the time at which it fires for done.
     """
     objects = an_edge()
     wire = await objects.open("visitor-0")

@@ -62,7 +62,9 @@ def a_worker(**server: Any) -> tuple[Routes, HandClock]:
 
 
 async def test_a_crowd_that_polls_wakes_the_room_once() -> None:
-    """Presence, badge and the document's paths share one read of the room within ``presence_max_age_s``, and no longer."""
+    """Presence, badge and the document's paths share one read of the room within ``presence_max_age_s``, and
+    no longer.
+    """
     routes, clock = a_worker(presence_max_age_s=5)
     rooms = Rooms()
     for asked in ("", "/api/presence", "/badge.svg", ""):
@@ -122,7 +124,9 @@ async def test_a_room_in_kv_does_not_support_websockets() -> None:
 
 
 def test_closed_rooms_and_foreign_pages_are_refused_in_front() -> None:
-    """Where rooms are not open, others than those of the config are 404; reports, connections and streams need an allowed origin."""
+    """Where rooms are not open, others than those of the config are 404; reports, connections and streams
+    need an allowed origin.
+    """
     routes, _ = a_worker(open_rooms=False, origins=("https://mine.example",))
     assert routes.find(a_request()) == ("lobby", "")
     with pytest.raises(ClientError) as error:
@@ -136,7 +140,9 @@ def test_closed_rooms_and_foreign_pages_are_refused_in_front() -> None:
 
 
 def test_errors_have_one_shape_and_bugs_disclose_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """A wrong method names the right ones, a store that fails has a Retry-After, and a bug is logged and not disclosed."""
+    """A wrong method names the right ones, a store that fails has a Retry-After, and a bug is logged and not
+    disclosed.
+    """
     routes, _ = a_worker()
     wrong = routes.refuse(WrongMethodError("GET, HEAD"))
     assert (wrong.status, wrong.headers["Allow"]) == (405, "GET, HEAD")
@@ -149,7 +155,9 @@ def test_errors_have_one_shape_and_bugs_disclose_nothing(caplog: pytest.LogCaptu
 
 
 def test_allowed_origins_may_read_answers() -> None:
-    """Where all origins are allowed the answer is the same for all; otherwise it varies, and names the origin of the request."""
+    """Where all origins are allowed the answer is the same for all; otherwise it varies, and names the origin
+    of the request.
+    """
     all_origins, _ = a_worker()
     assert (
         all_origins.cross_origin(a_request(origin="https://a.example"))["Access-Control-Allow-Origin"] == "*"
@@ -166,7 +174,7 @@ def test_allowed_origins_may_read_answers() -> None:
     assert some.preflight(a_request(origin="https://other.example")).status == 403
 
 
-# --- How a path is found ------------------------------------------------------------------------------------------
+# --- How a path is found ----------------------------------------------------------------------------------
 
 
 async def no_body(_bytes_max: int) -> bytes:
@@ -174,7 +182,9 @@ async def no_body(_bytes_max: int) -> bytes:
 
 
 def test_every_route_is_found_by_its_method() -> None:
-    """Each path of a room leads to that room and each other one to the default room; HEAD is allowed wherever GET is."""
+    """Each path of a room leads to that room and each other one to the default room; HEAD is allowed wherever
+    GET is.
+    """
     for asked, method in ROOM_ROUTES.items():
         assert find_route(method, f"/v1/rooms/garden{asked}", "lobby") == ("garden", asked)
     for path, method in OTHER_ROUTES.items():
@@ -237,7 +247,9 @@ def test_a_bad_room_name_is_an_error_of_its_own(name: str) -> None:
     ],
 )
 def test_an_origin_must_be_allowed(origin: str | None, allowed: bool) -> None:  # noqa: FBT001
-    """Pages of an allowed origin or of our own may send requests, and programs without an origin; other pages may not."""
+    """Pages of an allowed origin or of our own may send requests, and programs without an origin; other pages
+    may not.
+    """
     headers = {"origin": origin, "host": "room.example"}
     request = HttpRequest("POST", "/", {}, headers.get, no_body)
     if allowed:
@@ -247,7 +259,7 @@ def test_an_origin_must_be_allowed(origin: str | None, allowed: bool) -> None:  
             request.check_origin(("https://mine.example",))
 
 
-# --- In the room's object -----------------------------------------------------------------------------------------
+# --- In the room's object ---------------------------------------------------------------------------------
 
 
 async def a_room(*, server: dict[str, Any] | None = None, **settings: Any) -> RoomHost[WorkerPlatform]:
@@ -271,7 +283,9 @@ async def ask(room: RoomHost[WorkerPlatform], asked: str, body: Any = None, **he
 
 
 async def test_a_visit_from_report_to_leave() -> None:
-    """A report counts its visitor with its mood, a second one is the same visitor, and a leave ends the visit at once."""
+    """A report counts its visitor with its mood, a second one is the same visitor, and a leave ends the visit
+    at once.
+    """
     room = await a_room()
     assert (await ask(room, "/heartbeat", {"visitor": VISITOR, "mood": "release"}))["moods"]["release"] == 1
     assert (await ask(room, "/heartbeat", {"visitor": VISITOR}))["count"] == 1
@@ -282,7 +296,9 @@ async def test_a_visit_from_report_to_leave() -> None:
 
 
 async def test_reports_over_the_budget_are_refused_and_counted() -> None:
-    """Beyond the rate limit a report is refused with a Retry-After, and changes nothing; a leave is admitted."""
+    """Beyond the rate limit a report is refused with a Retry-After, and
+    changes nothing; a leave is admitted.
+    """
     room = await a_room()
     await ask(room, "/heartbeat", {"visitor": VISITOR})
     assert room.admission.bucket is not None
@@ -297,7 +313,9 @@ async def test_reports_over_the_budget_are_refused_and_counted() -> None:
 
 
 async def test_a_prefix_counts_for_its_share_only() -> None:
-    """Seats of one address prefix beyond its cap are not counted; the address itself is nowhere in the room."""
+    """Seats of one address prefix beyond its cap are not counted; the
+    address itself is nowhere in the room.
+    """
     room = await a_room(prefix_seats_max=2)
     for number in range(5):
         await ask(room, "/heartbeat", {"visitor": f"{VISITOR}-{number}"}, cf_connecting_ip="203.0.113.7")
@@ -307,7 +325,9 @@ async def test_a_prefix_counts_for_its_share_only() -> None:
 
 
 async def test_clients_of_the_document_are_counted_but_not_where_ids_are_signed() -> None:
-    """A heartbeat of a document client is answered in its own shape; where visitor ids must be signed it is refused."""
+    """A heartbeat of a document client is answered in its own shape; where visitor ids must be signed it is
+    refused.
+    """
     heartbeat = {"sessionId": "session-0123456789", "mood": "release"}
     room = await a_room()
     await ask(room, "/api/heartbeat", heartbeat)

@@ -90,9 +90,9 @@ def heard(wire: Wire) -> str:
 )
 async def test_objects_go_on_from_their_rows_and_sockets(name: str, title: str) -> None:
     """
-    Connections of members, observers and document clients resume, also those without join or observe yet, and visitors with
-    connections to several objects are counted once; after a deploy, which drops all connections, the last known
-    count is stale until all have reconnected.
+    Connections of members, observers and document clients resume, also those without join or observe yet, and
+    visitors with connections to several objects are counted once; after a deploy, which drops all
+    connections, the last known count is stale until all have reconnected.
     """
     player = Player(asleep(name))
     said = [await player.act(*scene) for scene in STORIES[name][title]]

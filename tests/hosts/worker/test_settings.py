@@ -21,7 +21,9 @@ def load(**variables: str) -> WorkerConfig:
 
 
 def test_variables_are_settings_of_server_and_worker() -> None:
-    """Each variable sets its field, whether the server has it too or not; those of other programs are ignored."""
+    """Each variable sets its field, whether the server has it too or not; those of other programs are
+    ignored.
+    """
     config = WorkerConfig.load(
         {
             "BREATHING_ROOM_LEASE_MS": "40000",
@@ -73,7 +75,9 @@ def test_rooms_of_the_table_are_the_others_with_changes() -> None:
     ],
 )
 def test_wrong_settings_are_named(variables: dict[str, str], message: str) -> None:
-    """An unknown variable, a value of another kind and settings that contradict each other are errors that name them."""
+    """An unknown variable, a value of another kind and settings that contradict each other are errors that
+    name them.
+    """
     with pytest.raises(ConfigError, match=re.escape(message)):
         load(**variables)
 

@@ -1,4 +1,6 @@
-"""A room over several objects in workerd: every connection is sent the whole count, through hibernation and failure."""
+"""A room over several objects in workerd: every connection is sent the whole count, through hibernation and
+failure.
+"""
 
 import asyncio
 import contextlib
@@ -122,8 +124,8 @@ def wakes(worker: Runtime) -> list[int]:
 
 async def test_two_hundred_people_over_four_objects(start: Start) -> None:
     """
-    Every connection is sent the whole count after joins, moods and leaves, also when all four objects hibernated, and after
-    one could not be reached; a fifth object is refused; no connection is dropped.
+    Every connection is sent the whole count after joins, moods and leaves, also when all four objects
+    hibernated, and after one could not be reached; a fifth object is refused; no connection is dropped.
     """
     worker = start(SHARDED, main=FAILING)
     with contextlib.ExitStack() as stack:
@@ -144,7 +146,8 @@ async def test_two_hundred_people_over_four_objects(start: Start) -> None:
             await WireSocket.open(worker.url, f"{ROOM}/socket")
         assert refused.value.answer.status == 503
 
-        # All of them hibernate: a read wakes the first one, a mood another, and the deltas that follow wake all.
+        # All of them hibernate: a read wakes the first one, a mood another, and the deltas that follow wake
+        # all.
         for _ in range(3):
             await asyncio.sleep(SLEEP_S)
             await sees(worker.url, **whole)

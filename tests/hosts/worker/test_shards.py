@@ -1,4 +1,6 @@
-"""A room over several objects, without a runtime: what connections are sent, through hibernation and failure."""
+"""A room over several objects, without a runtime: what connections are
+sent, through hibernation and failure.
+"""
 
 import asyncio
 import itertools
@@ -55,8 +57,8 @@ async def agree(objects: Objects, expected: dict[str, Any]) -> None:
 
 async def test_every_connection_is_sent_the_whole_count() -> None:
     """
-    Two hundred visitors over four objects, none of them over its limit: each connection is sent the count of all, also after
-    moods, leaves and broken connections.
+    Two hundred visitors over four objects, none of them over its limit: each connection is sent the count of
+    all, also after moods, leaves and broken connections.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
@@ -76,8 +78,8 @@ async def test_every_connection_is_sent_the_whole_count() -> None:
 
 async def test_hibernation_of_all_objects_is_invisible() -> None:
     """
-    Objects that hibernated are woken by a mood, a leave and a read; connections are sent the change and nothing else, and
-    no alarm is set while nothing happens.
+    Objects that hibernated are woken by a mood, a leave and a read; connections are sent the change and
+    nothing else, and no alarm is set while nothing happens.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
@@ -99,9 +101,9 @@ async def test_hibernation_of_all_objects_is_invisible() -> None:
 @pytest.mark.parametrize("push_ms", [1_000, 5_000, 30_000])
 async def test_requests_between_objects_are_few(push_ms: int) -> None:
     """
-    While every object changes all the time, each shard sends one report in ``push_ms`` or 5 s, and the coordinator sends no
-    requests; an object has one alarm and writes two rows for that, and two for a push, as the price model has it. While
-    nothing changes, there are neither requests nor alarms nor rows.
+    While every object changes all the time, each shard sends one report in ``push_ms`` or 5 s, and the
+    coordinator sends no requests; an object has one alarm and writes two rows for that, and two for a push,
+    as the price model has it. While nothing changes, there are neither requests nor alarms nor rows.
     """
     way = durable_object(objects=4, push_s=Decimal(push_ms) / 1_000, snapshot_s=Decimal(600))
     interval_ms = min(push_ms, int(1_000 * way.sums_s))
@@ -133,7 +135,8 @@ async def test_requests_between_objects_are_few(push_ms: int) -> None:
 
 async def test_a_change_is_sent_everywhere_within_three_pushes() -> None:
     """
-    A mood that one object received reaches the connections of all others, which were idle, within three pushes.
+    A mood that one object received reaches the connections of all others, which were idle, within three
+    pushes.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
@@ -145,8 +148,8 @@ async def test_a_change_is_sent_everywhere_within_three_pushes() -> None:
 
 async def test_a_visitor_with_tabs_on_two_objects_is_one_person() -> None:
     """
-    The newer tab counts, and the older one is on standby; when the newer one ends, the older one counts again; hibernation
-    in between changes nothing.
+    The newer tab counts, and the older one is on standby; when the newer one ends, the older one counts
+    again; hibernation in between changes nothing.
     """
     objects = Objects(sockets_per_object=5, **TIMES)
     await crowd(objects, 12)
@@ -174,8 +177,8 @@ async def test_a_visitor_with_tabs_on_two_objects_is_one_person() -> None:
 @pytest.mark.parametrize("shards", list(itertools.product(range(3), repeat=3)))
 async def test_tabs_that_come_and_go_at_once_leave_no_suspect(shards: tuple[int, int, int]) -> None:
     """
-    Three tabs of one visitor on any objects; one leaves and one breaks, at once or a little later: the visitor is counted
-    once, and after five pushes that is certain.
+    Three tabs of one visitor on any objects; one leaves and one breaks, at once or a little later: the
+    visitor is counted once, and after five pushes that is certain.
     """
     for gaps_ms in itertools.product((0, PUSH_MS // 4, 2 * PUSH_MS), repeat=2):
         objects = Objects(sockets_per_object=2, **TIMES)
@@ -210,8 +213,9 @@ async def test_a_visitor_who_reconnects_to_another_object_is_not_counted_twice()
 
 async def test_an_object_that_cannot_be_reached_is_suspect() -> None:
     """
-    Requests to and from one object fail: its visitors are suspect to the others, and theirs to it, but no connection is
-    dropped. The count is certain again when requests succeed; if they never do, the object's visitors expire after a lease.
+    Requests to and from one object fail: its visitors are suspect to the others, and theirs to it, but no
+    connection is dropped. The count is certain again when requests succeed; if they never do, the object's
+    visitors expire after a lease.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
@@ -244,7 +248,8 @@ async def test_an_object_that_cannot_be_reached_is_suspect() -> None:
 
 async def test_a_crash_of_one_object_is_no_exodus() -> None:
     """
-    One object loses its connections: its visitors are counted as last known, suspect, until they reconnect to any object.
+    One object loses its connections: its visitors are counted as last known, suspect, until they reconnect to
+        any object.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
@@ -267,7 +272,8 @@ async def test_a_crash_of_one_object_is_no_exodus() -> None:
 
 async def test_a_deploy_is_no_exodus() -> None:
     """
-    All objects lose their connections at once: the first read has all visitors as suspect, and each that reconnects is certain.
+    All objects lose their connections at once: the first read has all visitors as suspect, and each that
+        reconnects is certain.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     await crowd(objects, 200)
@@ -305,7 +311,8 @@ async def test_shards_claim_all_their_visitors_again_if_the_coordinator_lost_its
 
 async def test_the_panel_is_the_first_objects_and_a_connection_anywhere_ends_a_seat() -> None:
     """
-    Reports go to the first object; a visitor who has a seat and joins over a connection to another object is counted once.
+    Reports go to the first object; a visitor who has a seat and joins over a connection to another object is
+    counted once.
     """
     objects = Objects(sockets_per_object=5, **TIMES)
     await crowd(objects, 12)
@@ -326,7 +333,8 @@ async def test_the_panel_is_the_first_objects_and_a_connection_anywhere_ends_a_s
 
 async def test_a_sampled_crowd_is_broadcast_by_all_objects_alike() -> None:
     """
-    Where the panel is full, every object broadcasts what the first one does: the estimate, its interval, and the rate.
+    Where the panel is full, every object broadcasts what the first one does: the estimate, its interval, and
+        the rate.
     """
     objects = Objects(sockets_per_object=5, panel_size=5, **TIMES)
     await crowd(objects, 12)
@@ -349,7 +357,8 @@ async def test_a_damaged_row_of_the_other_objects_is_logged_and_does_no_more(
     damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    An object whose row about the others cannot be read resumes all the same, logs that, and counts its own connections.
+    An object whose row about the others cannot be read resumes all the same, logs that, and counts its own
+    connections.
     """
     objects = Objects(sockets_per_object=5, **TIMES)
     await crowd(objects, 12)
@@ -370,8 +379,8 @@ async def test_a_damaged_row_of_the_other_objects_is_logged_and_does_no_more(
 
 async def test_a_room_shrinks_to_one_object_and_removes_the_others() -> None:
     """
-    When a quarter of the objects would do, fewer are used, and when the last of the others is empty its row is deleted; a
-    room that never was larger has no such row, and sends no requests.
+    When a quarter of the objects would do, fewer are used, and when the last of the others is empty its row
+    is deleted; a room that never was larger has no such row, and sends no requests.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 50)
@@ -427,7 +436,8 @@ async def test_a_backup_does_not_pass_for_the_whole() -> None:
 
 def test_visitors_keep_their_order_of_objects() -> None:
     """
-    When the number of objects doubles, about half of the visitors are routed to the same object, the others to a new one.
+    When the number of objects doubles, about half of the visitors are routed to the same object, the others
+    to a new one.
     """
     seeds = [str(index).encode() for index in range(2_000)]
     before = [rank_shards(seed, 4)[0] for seed in seeds]
@@ -438,7 +448,7 @@ def test_visitors_keep_their_order_of_objects() -> None:
     assert max(before.count(shard) for shard in range(4)) < 600
 
 
-# --- Random events ------------------------------------------------------------------------------------------
+# --- Random events ----------------------------------------------------------------------------------------
 
 NAMES = ("ann", "bob", "cat", "dan", "eve", "fay")
 
@@ -459,9 +469,9 @@ events = st.lists(
 @settings(max_examples=settings().max_examples // 2)
 def test_all_objects_converge_after_any_events(happened: list[tuple[str, Any, Any]]) -> None:
     """
-    Visitors join, change their mood and leave on any object, with tabs on several; objects hibernate after any event that
-    left them nothing to send, and cannot be reached for a while: once no alarm is set, every connection has been sent the
-    true count.
+    Visitors join, change their mood and leave on any object, with tabs on several; objects hibernate after
+    any event that left them nothing to send, and cannot be reached for a while: once no alarm is set, every
+    connection has been sent the true count.
     """
     asyncio.run(_happen(happened))
 
@@ -529,9 +539,11 @@ async def _happen(happened: list[tuple[str, Any, Any]]) -> None:
 )
 async def test_an_empty_shard_stops_reporting(happened: list[tuple[str, Any, Any]]) -> None:
     """
-    A shard whose last connection ended reports that and no more, also if the answer has deltas that it had not read.
+    A shard whose last connection ended reports that and no more, also if the answer has deltas that it had
+    not read.
 
-    It reported again that it had read them. By then the coordinator had removed it, took the report for that of a new shard,
-    answered with the delta of the removal and removed it again: three objects woke in each ``push_ms`` for ever.
+    It reported again that it had read them. By then the coordinator had removed it, took the report for that
+    of a new shard, answered with the delta of the removal and removed it again: three objects woke in each
+    ``push_ms`` for ever.
     """
     await _happen(happened)

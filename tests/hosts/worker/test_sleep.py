@@ -1,4 +1,6 @@
-"""A room at the edge hibernates, is deployed again, and moves to a server and back; no visitor is lost on the way."""
+"""A room at the edge hibernates, is deployed again, and moves to a server and back; no visitor is lost on the
+way.
+"""
 
 import asyncio
 import contextlib
@@ -82,7 +84,8 @@ def messages(worker: Runtime) -> int:
 
 
 async def sleeps(worker: Runtime, wake: Callable[[], Awaitable[object]]) -> None:
-    """Wait until the room hibernates, and wake it; on a busy machine it may still have had work the first time.
+    """Wait until the room hibernates, and wake it; on a busy machine it may still have had work the first
+    time.
 
     Raises:
         AssertionError: Something keeps it awake.
@@ -105,8 +108,8 @@ def moods(**people: int) -> dict[str, int]:
 
 async def test_three_hundred_people_sleep_three_times(start: Start, kv: Service) -> None:
     """
-    The room hibernates three times and is woken by a read, by a message and by a connection that breaks: each time the
-    count is right at once, no connection was dropped, and no timer kept it awake.
+    The room hibernates three times and is woken by a read, by a message and by a connection that breaks: each
+    time the count is right at once, no connection was dropped, and no timer kept it awake.
     """
     worker = start(SLOW, services={"KV": f"kvNamespace {kv.address}"})
     with contextlib.ExitStack() as stack:
@@ -158,8 +161,8 @@ async def test_the_heartbeats_of_our_client_are_answered_and_wake_no_object(
     start: Start, kv: Service
 ) -> None:
     """
-    The object hibernates though a client of ours sends a ping every second, and the client stays connected, since the
-    runtime answers; a ping that is spelled otherwise wakes the object, which answers it.
+    The object hibernates though a client of ours sends a ping every second, and the client stays connected,
+    since the runtime answers; a ping that is spelled otherwise wakes the object, which answers it.
     """
     worker = start(SLOW, services={"KV": f"kvNamespace {kv.address}"})
     other = await WireSocket.open(worker.url, f"{ROOM}/socket")
@@ -197,8 +200,8 @@ async def test_a_deploy_is_no_exodus_and_neither_is_a_move(
     start: Start, serve: Serve, kv: Service, tmp_path: Path
 ) -> None:
     """
-    A deploy drops every connection, and so does a move to a server and back: the visitors are counted as last known,
-    suspect until each reconnects, and those who poll are counted as before.
+    A deploy drops every connection, and so does a move to a server and back: the visitors are counted as last
+    known, suspect until each reconnects, and those who poll are counted as before.
     """
     services = {"KV": f"kvNamespace {kv.address}"}
     worker = start(SLOW, services=services)

@@ -39,7 +39,9 @@ def joined(room: RoomHost[WorkerPlatform], visitor: str = "visitor-0123456789") 
 async def test_a_connection_resumes_after_hibernation_as_it_was(
     act: str, room: RoomHost[WorkerPlatform]
 ) -> None:
-    """The attachment holds the whole state of a connection: role, visitor, mood, age and number of bad messages."""
+    """The attachment holds the whole state of a connection: role, visitor, mood, age and number of bad
+    messages.
+    """
     socket, wire = opened(room) if act != "joined" else joined(room)
     if act == "observer":
         socket.message_arrived('{"type":"observe"}')
@@ -112,7 +114,9 @@ async def test_a_damaged_attachment_is_an_error(attached: str, room: RoomHost[Wo
 async def test_a_message_that_cannot_be_text_closes(
     message: Any, code: int, room: RoomHost[WorkerPlatform]
 ) -> None:
-    """Binary messages, replaced bytes and messages that are too long close with their code; later ones are not decoded."""
+    """Binary messages, replaced bytes and messages that are too long close with their code; later ones are
+    not decoded.
+    """
     socket, wire = opened(room)
     socket.message_arrived(message)
     socket.message_arrived('{"type":"observe"}')
@@ -135,7 +139,9 @@ async def test_how_a_client_closes_decides_whether_it_left(
     left: bool,  # noqa: FBT001
     room: RoomHost[WorkerPlatform],
 ) -> None:
-    """1000, 1001 and no code are a leave, any other is a loss; each is answered by a code that may be sent."""
+    """1000, 1001 and no code are a leave, any other is a loss; each is
+    answered by a code that may be sent.
+    """
     socket, wire = joined(room)
     socket.peer_closed(code)
     presence = room.presence()
@@ -149,7 +155,9 @@ async def test_how_a_client_closes_decides_whether_it_left(
 async def test_a_ping_that_the_runtime_does_not_answer_is_answered_here(
     ping: str, room: RoomHost[WorkerPlatform]
 ) -> None:
-    """The runtime answers the one text of a ping; one that is spelled otherwise is decoded, and answered by the object."""
+    """The runtime answers the one text of a ping; one that is spelled otherwise is decoded, and answered by
+    the object.
+    """
     socket, wire = joined(room)
     before, attachment = room.host.counters.messages_in, wire.attached
     socket.message_arrived(ping)
@@ -171,7 +179,9 @@ async def test_a_close_is_sent_once(room: RoomHost[WorkerPlatform]) -> None:
 
 
 async def test_a_connection_that_is_gone_is_no_error(room: RoomHost[WorkerPlatform]) -> None:
-    """An error that the runtime throws for a connection that is gone ends the connection, and not the room."""
+    """An error that the runtime throws for a connection that is gone
+    ends the connection, and not the room.
+    """
 
     class Gone(Wire):
         def send(self, text: str) -> None:

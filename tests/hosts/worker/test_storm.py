@@ -1,4 +1,6 @@
-"""Many join at once: the messages sent grow with connections and with time, and not with the square of connections."""
+"""Many join at once: the messages sent grow with connections and with time, and not with the square of
+connections.
+"""
 
 import asyncio
 import secrets
@@ -15,8 +17,8 @@ MESSAGE_BYTES_MAX = 600
 
 async def test_a_storm_is_a_handful_of_messages(worker: Runtime) -> None:
     """
-    Each connection that joins in a burst is sent one answer, and then at most one message per ``push_ms``, none of them
-    longer for the crowd; the last one has the count of all.
+    Each connection that joins in a burst is sent one answer, and then at most one message per ``push_ms``,
+    none of them longer for the crowd; the last one has the count of all.
     """
     path = f"/v1/rooms/{new_room()}/socket"
     began_s = time.monotonic()

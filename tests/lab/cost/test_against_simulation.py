@@ -18,8 +18,8 @@ WITHIN = 4
 ROUGHLY = 0.01
 """What a count is known to in ``make test``, in a quarter of the time that half a percent takes.
 
-A formula that is wrong by 6 % is found with a probability of 0.977, and one that is wrong by 3 % in an item that is known well, such as
-polls. ``make soak`` counts to half a percent, and finds 3 % in every item.
+A formula that is wrong by 6 % is found with a probability of 0.977, and one that is wrong by 3 % in an item
+that is known well, such as polls. ``make soak`` counts to half a percent, and finds 3 % in every item.
 """
 
 NOT_COUNTED = {"machines", "ipv4", "machine_hours", "ipv4_hours", "peak_connections"}
@@ -44,7 +44,8 @@ def check(way: Strategy, crowd: CrowdProfile) -> dict[str, Count]:
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "client-only"])
 def test_the_model_agrees_with_the_count(name: str, people: int) -> None:
     """
-    Every item of every strategy is within four standard errors of what was counted, and the count is known to one percent.
+    Every item of every strategy is within four standard errors of what was counted, and the count is known to
+    one percent.
     """
     check(strategy(name), CrowdProfile(people=people))
 
@@ -61,7 +62,8 @@ def test_fixed_on_the_free_plan_agrees_too() -> None:
 @pytest.mark.soak
 def test_several_objects_cost_what_they_send_each_other() -> None:
     """
-    A crowd that takes four objects is counted and computed alike, whether they send sums as often as they push or more often.
+    A crowd that takes four objects is counted and computed alike, whether they send sums as often as they
+    push or more often.
     """
     people = longer(2_000, 10_000)
     for push_s in (2, 30):
@@ -70,7 +72,8 @@ def test_several_objects_cost_what_they_send_each_other() -> None:
 
 def test_heartbeats_restart_with_every_report() -> None:
     """
-    The formula for clients whose mood is not a heartbeat would be wrong by 8 % for ours: the count distinguishes the two.
+    The formula for clients whose mood is not a heartbeat would be wrong by 8 % for ours: the count
+    distinguishes the two.
     """
     crowd = CrowdProfile(people=1_000)
     counted = count(fixed(), crowd, seed=1, error=ROUGHLY)["workers_requests"].per_s

@@ -192,7 +192,8 @@ def test_what_was_checked_long_ago_is_said() -> None:
 
 def test_both_rules_are_listed_where_the_sources_disagree() -> None:
     """
-    Durable Objects round up since August 2026; the page of June was pro rata, and a page that is wrong may be right again.
+    Durable Objects round up since August 2026; the page of June was pro rata, and a page that is wrong may be
+    right again.
     """
     table = tomllib.loads(
         (resources.files("breathing_room.lab.cost") / "prices" / "cloudflare.toml").read_text()

@@ -17,7 +17,9 @@ CROWD = CrowdProfile(people=10_000)
 
 
 def test_nothing_is_over_the_budget_or_over_a_limit() -> None:
-    """Every choice costs at most the sum and breaks no limit; the most accurate comes first, and of equals the cheapest."""
+    """Every choice costs at most the sum and breaks no limit; the most accurate comes first, and of equals
+    the cheapest.
+    """
     found = choices(
         CROWD, BOOK, Decimal(20), names=("naive", "lazy", "durable-object", "fixed", "client-only")
     )
@@ -29,7 +31,9 @@ def test_nothing_is_over_the_budget_or_over_a_limit() -> None:
 
 
 def test_a_panel_is_as_large_as_the_sum_allows() -> None:
-    """With more money the panel grows, to all visitors at most, and one seat more than chosen would cost too much."""
+    """With more money the panel grows, to all visitors at most, and one seat more than chosen would cost too
+    much.
+    """
     [(free, little), (_, much)] = [
         [
             choice.bill.strategy.settings["panel"]
@@ -41,7 +45,9 @@ def test_a_panel_is_as_large_as_the_sum_allows() -> None:
 
 
 def test_a_free_plan_is_not_filled_to_the_brim() -> None:
-    """On a free plan a fifth of each daily allowance is left for a surge, which would stop the room until midnight."""
+    """On a free plan a fifth of each daily allowance is left for a surge, which would stop the room until
+    midnight.
+    """
     [free] = [
         choice.bill
         for choice in choices(CROWD, BOOK, Decimal(0), names=("fixed",))
@@ -58,7 +64,9 @@ def test_without_money_only_what_is_free_is_left() -> None:
 
 
 def test_settings_are_those_that_the_server_takes() -> None:
-    """What a choice says of its settings, a server accepts as it stands; ways that the server does not have say nothing."""
+    """What a choice says of its settings, a server accepts as it stands; ways that the server does not have
+    say nothing.
+    """
     for chosen in (fixed(panel=123), self_hosted_polled(), self_hosted(), durable_object()):
         settings = settings_of(chosen)
         assert settings is not None

@@ -28,7 +28,9 @@ def labels_of(svg: str) -> dict[str, float]:
 
 
 def test_both_axes_are_logarithmic_from_corner_to_corner() -> None:
-    """Ten times the people and ten times the money are the same step everywhere, from the lower left to the upper right."""
+    """Ten times the people and ten times the money are the same step everywhere, from the lower left to the
+    upper right.
+    """
     [(thin, points)] = lines_of(draw([Series("a", [(10, 1), (100, 10), (1_000, 100)])], "t"))
     assert not thin
     assert points[0] == (LEFT, HEIGHT - BOTTOM)
@@ -58,7 +60,9 @@ def test_behind_a_broken_limit_the_line_is_thin() -> None:
 
 
 def test_names_that_would_lie_on_one_another_are_moved_apart() -> None:
-    """Lines that end in one place have labels at least a line's height apart, all of them within the chart, in their order."""
+    """Lines that end in one place have labels at least a line's height apart, all of them within the chart,
+    in their order.
+    """
     series = [Series(f"way {index}", [(10, 5), (1_000, 50 + index)]) for index in range(12)]
     labels = labels_of(draw(series, "t"))
     heights = [labels[each.name] for each in series]

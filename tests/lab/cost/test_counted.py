@@ -24,7 +24,9 @@ process_start_time_seconds 1767225600
 
 
 def test_totals_of_all_rooms_are_added_up() -> None:
-    """Counters that cost something are read and summed over their labels; gauges and other counters are not."""
+    """Counters that cost something are read and summed over their
+    labels; gauges and other counters are not.
+    """
     counted = read_metrics(TEXT)
     assert counted.totals == {"joins": 7, "reports": 100}
     assert counted.started_at_s == 1_767_225_600
@@ -63,7 +65,9 @@ def test_a_month_is_projected_from_the_time_that_was_counted() -> None:
 
 
 def test_a_server_that_counted_nothing_costs_what_stands_still() -> None:
-    """A counter that an older server lacks is taken as 0, and what is left is the plan, memory and machine."""
+    """A counter that an older server lacks is taken as 0, and what is
+    left is the plan, memory and machine.
+    """
     for projection in project(Counted({"joins": Decimal(0)}, None), Decimal(3_600), BOOK):
         assert projection.total >= projection.base > 0 or projection.currency == "EUR"
 

@@ -30,7 +30,9 @@ def test_a_crowd_that_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> 
 
 
 def test_repetitions_in_a_visit_are_those_of_exponential_visits() -> None:
-    """In exponential visits, what is done every b happens 1/(e^(b/T) - 1) times after joining, and polls include the one on joining."""
+    """In exponential visits, what is done every b happens 1/(e^(b/T) - 1) times after joining, and polls
+    include the one on joining.
+    """
     crowd = CrowdFigures(CrowdProfile(people=1_000, visit_s=Decimal(600), hours=Decimal(12)))
     month_s = 30 * 12 * 3_600
     joins = 1_000 * month_s / 600
@@ -40,7 +42,9 @@ def test_repetitions_in_a_visit_are_those_of_exponential_visits() -> None:
 
 
 def test_a_mood_that_renews_saves_heartbeats() -> None:
-    """Where a change of mood is a heartbeat too, fewer others follow; without changes both ways are the same."""
+    """Where a change of mood is a heartbeat too, fewer others follow;
+    without changes both ways are the same.
+    """
     heartbeat = given(300, "heartbeat", "s")
 
     def per_visit(moods: int, *, renews: bool) -> float:
@@ -59,7 +63,9 @@ def test_a_mood_that_renews_saves_heartbeats() -> None:
 
 
 def test_a_cache_asks_once_in_its_lifetime_at_most() -> None:
-    """However many requests come, a cache reads once a lifetime; where few come, it reads for nearly each of them."""
+    """However many requests come, a cache reads once a lifetime; where few come, it reads for nearly each of
+    them.
+    """
     crowd = CrowdFigures(CrowdProfile())
     month_s = float(crowd.month.value)
     many = float(crowd.cached(given(10, "cache", "s"), given(10**12, "requests")).value)

@@ -13,7 +13,9 @@ BOOK = read_book()
 
 
 def test_a_claim_that_does_not_hold_has_its_reason_and_another_figure() -> None:
-    """Each claim is listed once; a wrong one has a right figure that differs, and says where the difference comes from."""
+    """Each claim is listed once; a wrong one has a right figure that differs, and says where the difference
+    comes from.
+    """
     made = claims(BOOK)
     assert len({claim.about for claim in made}) == len(made) > 20
     for claim in made:
@@ -26,7 +28,9 @@ def test_a_claim_that_does_not_hold_has_its_reason_and_another_figure() -> None:
 
 
 def test_right_figures_follow_the_price_book() -> None:
-    """A price that changes in the book changes in the claim: nothing but the document's own words is typed."""
+    """A price that changes in the book changes in the claim: nothing
+    but the document's own words is typed.
+    """
     [reads] = [claim for claim in claims(BOOK) if claim.about == "KV reads"]
     assert money(BOOK.item("cloudflare.kv_reads").price) in reads.right
     [whole] = [claim for claim in claims(BOOK) if claim.about == "final architecture, all"]
@@ -37,7 +41,9 @@ def test_right_figures_follow_the_price_book() -> None:
 
 
 def test_the_summary_goes_on_where_the_document_stops() -> None:
-    """Each row of the document's table is there with what it said and the right bills, and one of a million people follows."""
+    """Each row of the document's table is there with what it said and the right bills, and one of a million
+    people follows.
+    """
     rows = summary(BOOK)
     assert [(row.people, row.kv_said, row.object_said) for row in rows[:-1]] == list(SUMMARY)
     assert rows[-1].people == 1_000_000

@@ -73,7 +73,9 @@ def a_book() -> Book:
 
 
 def test_a_bill_is_plan_and_lines_each_to_the_cent() -> None:
-    """What the plan includes is free, the rest has its price, and the sum is turned into dollars at the end."""
+    """What the plan includes is free, the rest has its price, and the
+    sum is turned into dollars at the end.
+    """
     crowd = CrowdProfile(people=1_000)
     made = bill(CALLING, crowd, a_book(), plan="paid")
     calls = 1_000 * 30 * 24 * 60
@@ -95,7 +97,9 @@ def test_a_free_plan_charges_nothing_and_has_daily_limits() -> None:
 
 
 def test_the_crowd_that_breaks_a_limit_is_found_by_halving() -> None:
-    """The smallest crowd that breaks each limit is found within 1 in 1,000, and one fewer does not break it."""
+    """The smallest crowd that breaks each limit is found within 1 in
+    1,000, and one fewer does not break it.
+    """
     found = breaks_at(CALLING, CrowdProfile(), a_book(), plan="free")
     assert found.keys() == {"calls", "Calls a day"}
     assert found["Calls a day"] == 70
@@ -104,7 +108,9 @@ def test_the_crowd_that_breaks_a_limit_is_found_by_halving() -> None:
 
 
 def test_what_cannot_be_priced_says_why() -> None:
-    """An unknown rounding, a plan that the provider lacks, and times too far apart are errors of the configuration."""
+    """An unknown rounding, a plan that the provider lacks, and times too far apart are errors of the
+    configuration.
+    """
     with pytest.raises(ConfigError, match="rounding must be one of"):
         bill(CALLING, CrowdProfile(), a_book(), plan="paid", rounding="down")
     paid_only = parse_provider("acme", {**ACME, "plans": {"paid": ACME["plans"]["paid"]}, "items": {}})

@@ -21,7 +21,9 @@ def test_a_line_for_each_strategy_in_its_own_color() -> None:
 
 
 def test_it_goes_from_ten_to_ten_million_and_marks_the_limit() -> None:
-    """A line has eight points a decade, is thin from the crowd on that breaks a limit, and the mark is drawn where it is asked for."""
+    """A line has eight points a decade, is thin from the crowd on that breaks a limit, and the mark is drawn
+    where it is asked for.
+    """
     naive, crowd = strategy("naive"), CrowdProfile(people=1_000)
     assert min(breaks_at(naive, crowd, BOOK, plan="paid").values()) < PEOPLE_HIGH
     marked, plain = (plot([naive], crowd, BOOK, plan="paid", mark=mark) for mark in (True, False))

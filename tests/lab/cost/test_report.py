@@ -17,7 +17,9 @@ CROWD = CrowdProfile(people=100_000)
 
 
 def test_a_description_adds_up_and_is_json() -> None:
-    """Base and charges are the total to the cent, each item has its source and the day it was read, and all of it is plain JSON."""
+    """Base and charges are the total to the cent, each item has its source and the day it was read, and all
+    of it is plain JSON.
+    """
     for name in STRATEGIES:
         described = describe(bill(strategy(name), CROWD, BOOK, plan="paid"), {})
         assert json.loads(json.dumps(described)) == described
@@ -41,7 +43,9 @@ def test_a_broken_limit_says_from_which_crowd_on() -> None:
 
 
 def test_prices_that_are_not_the_vendors_own_words_are_noted() -> None:
-    """The worst grade of a bill's prices is its grade, and every source below the best is listed; old ones are listed too."""
+    """The worst grade of a bill's prices is its grade, and every source below the best is listed; old ones
+    are listed too.
+    """
     bills = [bill(strategy(name), CROWD, BOOK, plan="paid") for name in STRATEGIES]
     checked = max(source.checked for made in bills for source in made.sources)
     for made in bills:

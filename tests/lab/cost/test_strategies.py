@@ -1,4 +1,7 @@
-"""The ways to run a room: what each needs, and what holds for all of them. Whether they are right, ``test_against_simulation.py`` says."""
+"""The ways to run a room: what each needs, and what holds for all of them.
+
+Whether they are right, ``test_against_simulation.py`` says.
+"""
 
 from decimal import Decimal
 
@@ -19,7 +22,9 @@ NAMES = list(STRATEGIES)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_priced_and_never_cheaper_for_more_people(name: str) -> None:
-    """Every strategy has a bill at every size that does not fall as the crowd grows, and uses no negative amount of anything."""
+    """Every strategy has a bill at every size that does not fall as the crowd grows, and uses no negative
+    amount of anything.
+    """
     bills = [
         bill(strategy(name), CrowdProfile(people=people), BOOK, plan="paid")
         for people in (1, 1_000, 1_000_000)
@@ -30,7 +35,9 @@ def test_each_is_priced_and_never_cheaper_for_more_people(name: str) -> None:
 
 
 def test_settings_have_units_and_ranges() -> None:
-    """A setting outside its range is refused by name, with the range; those that may be switched off take 0."""
+    """A setting outside its range is refused by name, with the range;
+    those that may be switched off take 0.
+    """
     with pytest.raises(ConfigError, match="panel must be above 0"):
         fixed(panel=0)
     with pytest.raises(ConfigError, match="push_s must be from 0"):
@@ -39,7 +46,9 @@ def test_settings_have_units_and_ranges() -> None:
 
 
 def test_a_name_makes_its_strategy_as_the_plan_allows() -> None:
-    """A strategy comes by its name, with settings that fit the free plan where there is one, and an unknown name is an error."""
+    """A strategy comes by its name, with settings that fit the free plan where there is one, and an unknown
+    name is an error.
+    """
     assert strategy("fixed") == fixed()
     free, paid = strategy("fixed", FREE), strategy("fixed")
     assert free.settings["panel"] < paid.settings["panel"]

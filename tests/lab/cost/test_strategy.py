@@ -60,7 +60,9 @@ def test_the_better_count_ranks_first() -> None:
 
 
 def test_the_usage_is_that_of_the_parts_in_the_order_of_the_bill() -> None:
-    """Each part is given the crowd and its reports, and takes items of its own; what is left out takes none."""
+    """Each part is given the crowd and its reports, and takes items of
+    its own; what is left out takes none.
+    """
     usage = knocking_twice().usage(CROWD)
     assert list(usage) == ["sponges", "chalk"]
     assert usage["chalk"].value == 2 * 4 * CROWD.joins.value
@@ -131,7 +133,9 @@ def test_functions_that_share_a_knob_are_set_together() -> None:
 
 
 def test_a_panel_reports_the_same_for_any_crowd_and_is_exact_where_it_asks_all() -> None:
-    """Reports of a panel of 400 hardly grow from ten thousand people to a million; of 400 people all are asked, and the count is exact."""
+    """Reports of a panel of 400 hardly grow from ten thousand people to a million; of 400 people all are
+    asked, and the count is exact.
+    """
     reporting = fixed_panel(figure(400), figure(300))
     few, many, all_asked = (CrowdFigures(CrowdProfile(people=people)) for people in (10_000, 1_000_000, 400))
     assert reporting.reports(few).value == pytest.approx(reporting.reports(many).value, rel=Decimal("1e-9"))
@@ -142,7 +146,9 @@ def test_a_panel_reports_the_same_for_any_crowd_and_is_exact_where_it_asks_all()
 
 
 def test_a_plan_that_does_not_exist_is_replaced_by_the_one_for_the_crowd() -> None:
-    """What was asked for is taken where it exists; otherwise the last one, or the one that a strategy names for its crowd."""
+    """What was asked for is taken where it exists; otherwise the last one, or the one that a strategy names
+    for its crowd.
+    """
     plain = knocking_twice()
     assert [plain.plan_of(CROWD, plan) for plan in ("free", "paid", "gold")] == ["free", "paid", "paid"]
     chosen = replace(plain, larger_plan=lambda crowd: "paid" if crowd.people.value > 100 else "free")

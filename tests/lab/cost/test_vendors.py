@@ -1,7 +1,8 @@
 """The vendors' own examples, and the price list's derived table, to the cent.
 
-Sources: https://developers.cloudflare.com/durable-objects/platform/pricing/ (examples 1 to 4, read at cloudflare-docs @04a87f48) and
-https://developers.cloudflare.com/workers/platform/pricing/ (examples 1, 3 and 4 read at cloudflare-docs @07acbb66; 5 on the page of 2026-11).
+Sources: https://developers.cloudflare.com/durable-objects/platform/pricing/ (examples 1 to 4, read at
+cloudflare-docs @04a87f48) and https://developers.cloudflare.com/workers/platform/pricing/ (examples 1, 3 and
+4 read at cloudflare-docs @07acbb66; 5 on the page of 2026-11).
 """
 
 from decimal import Decimal
@@ -49,7 +50,8 @@ def test_examples_of_durable_objects(example: int, requests: int, gb_s: int, cha
 
 def test_example_4_of_durable_objects_under_both_rules() -> None:
     """
-    100 objects with 100 hibernating sockets each, a message a minute, 10 ms a message: from the crowd to the cent.
+    100 objects with 100 hibernating sockets each, a message a minute, 10 ms a message: from the crowd to the
+        cent.
     """
     example = durable_object(
         objects=100, handler_ms=Decimal(10), connect_ms=Decimal(0), push_s=Decimal(0), snapshot_s=Decimal(0), sums_s=Decimal(0)
@@ -80,7 +82,7 @@ def test_examples_of_workers_pro_rata(example: int, requests: int, cpu_ms: int, 
     assert total({"workers_requests": requests, "workers_cpu_ms": cpu_ms}) == Decimal(charge), example
 
 
-# --- The derived table: 10,000 people, day and night, 30 days -----------------------------------------------------
+# --- The derived table: 10,000 people, day and night, 30 days ---------------------------------------------
 
 QUARTER = Decimal(900)
 

@@ -58,7 +58,8 @@ async def test_the_page_may_load_only_its_own() -> None:
 
 async def test_bills_are_those_of_the_command() -> None:
     """
-    A million people at a standard error of 5 % cost $5.90 with a panel of 400, and that is what is recommended.
+    A million people at a standard error of 5 % cost $5.90 with a panel of 400, and that is what is
+    recommended.
     """
     body = await bills("people=1000000&visit_s=900&error=5")
     assert body["panel"] == 400
@@ -71,7 +72,8 @@ async def test_bills_are_those_of_the_command() -> None:
 
 async def test_the_error_chooses_the_panel() -> None:
     """
-    Half the error takes four times as many reports, and is dearer; where every visitor has to report, another strategy is cheapest.
+    Half the error takes four times as many reports, and is dearer; where every visitor has to report, another
+    strategy is cheapest.
     """
     fine, finest = await bills("people=100000&error=2.5"), await bills("people=100000&error=0.5")
     assert fine["panel"] == 1_600
@@ -104,8 +106,9 @@ async def test_answers_are_computed_once_and_asked_for_again(monkeypatch: pytest
     """
     Who asks again costs nothing; and a browser that has it already gets no body.
 
-    It has to ask: when the page was the server's, prices were those of a version, and were kept for an hour. With `--prices` they
-    are files that are being edited, and after another start on the same port the bill was still the old one.
+    It has to ask: when the page was the server's, prices were those of a version, and were kept for an hour.
+    With `--prices` they are files that are being edited, and after another start on the same port the bill
+    was still the old one.
     """
     computed: list[int] = []
 
@@ -144,7 +147,8 @@ async def test_bad_input_gets_an_error_in_the_one_shape(path: str, query: str) -
 @pytest.mark.parametrize("path", ["/", "/cost.json", "/cost.svg"])
 async def test_a_site_whose_name_leads_here_reads_nothing(path: str) -> None:
     """
-    A site may let its own name resolve to 127.0.0.1; to the browser the page was then that site's own, and its script read the bills.
+    A site may let its own name resolve to 127.0.0.1; to the browser the page was then that site's own, and
+    its script read the bills.
     """
     async with client() as asking:
         hosts = (

@@ -92,7 +92,9 @@ def play(stage: Stage) -> Stage:
 
 
 def test_it_gathers_at_the_pace_of_the_plan() -> None:
-    """A hundred participants at ten a second take ten seconds, evenly, and the time of the last join is recorded."""
+    """A hundred participants at ten a second take ten seconds, evenly, and the time of the last join is
+    recorded.
+    """
     stage = play(Stage(replace(PLAN, joins_per_s=10.0, duration_ms=60_000)))
     assert stage.came_at_s == pytest.approx([index / 10 for index in range(100)])
     assert stage.stats.summary(100)["gathered_ms"] == 9_900
@@ -100,7 +102,9 @@ def test_it_gathers_at_the_pace_of_the_plan() -> None:
 
 
 def test_a_crowd_keeps_its_size_while_its_people_change() -> None:
-    """Visits are exponential with the plan's mean: in ten mean visits ten times as many have left, and as many joined."""
+    """Visits are exponential with the plan's mean: in ten mean visits ten times as many have left, and as
+    many joined.
+    """
     stage = play(Stage(replace(PLAN, visit_ms=10_000, duration_ms=100_000)))
     assert stage.stats.left == pytest.approx(1_000, abs=5 * 1_000**0.5)
     assert stage.stats.joined == stage.stats.left + 100
@@ -126,7 +130,9 @@ def test_one_seed_is_one_crowd() -> None:
 
 
 def test_an_observation_compares_the_room_with_the_truth() -> None:
-    """Observations are made at the plan's interval and once at the end, each with our own number; a room that cannot be read gives none."""
+    """Observations are made at the plan's interval and once at the end, each with our own number; a room that
+    cannot be read gives none.
+    """
     stage = play(Stage(replace(PLAN, observe_ms=10_000, duration_ms=35_000)))
     assert [round(look.at_s) for look in stage.observations.all] == [10, 20, 30, 35]
     assert all(
@@ -140,7 +146,9 @@ def test_an_observation_compares_the_room_with_the_truth() -> None:
 
 @pytest.mark.parametrize("remain", [7, 0])
 def test_where_others_were_before_no_count_is_judged(remain: int) -> None:
-    """U5: of seven who were there before it is not known whether they stay: neither 107 nor 100 is called right or wrong."""
+    """U5: of seven who were there before it is not known whether they stay: neither 107 nor 100 is called
+    right or wrong.
+    """
     stage = Stage(replace(PLAN, observe_ms=10_000, duration_ms=35_000), others=7)
     stage.there = remain
     summary = play(stage).summary()
@@ -150,7 +158,9 @@ def test_where_others_were_before_no_count_is_judged(remain: int) -> None:
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_others_who_come_later_are_noticed_when_the_room_counts_more_than_there_can_be(alone: bool) -> None:  # noqa: FBT001
-    """U5: one visitor from the second 15 on is others from the observation after that, also when it has left; for a caller who knows better it is an error."""
+    """U5: one visitor from the second 15 on is others from the observation after that, also when it has left;
+    for a caller who knows better it is an error.
+    """
 
     async def run() -> Stage:
         stage = Stage(replace(PLAN, observe_ms=10_000, duration_ms=45_000, alone=alone))
@@ -200,7 +210,9 @@ def test_a_load_that_is_rejected_ends() -> None:
 
 
 def test_who_leaves_makes_room_for_the_last() -> None:
-    """A participant who goes is taken out of the list in one move, and every other one is still found where it says."""
+    """A participant who goes is taken out of the list in one move, and every other one is still found where
+    it says.
+    """
     stage = Stage(PLAN)
     people = [ScriptedParticipant("calm") for _ in range(5)]
     for participant in people:

@@ -68,7 +68,7 @@ def metric(server: ServerProcess, name: str) -> float:
     raise AssertionError(name)
 
 
-# --- Polling -----------------------------------------------------------------------------------------------------
+# --- Polling ----------------------------------------------------------------------------------------------
 
 
 async def test_all_are_counted_and_removed_at_once(polled: ServerProcess) -> None:
@@ -86,7 +86,8 @@ async def test_all_are_counted_and_removed_at_once(polled: ServerProcess) -> Non
 
 async def test_a_visitor_more_is_not_called_an_error(polled: ServerProcess) -> None:
     """
-    U5: a visitor who comes to a crowd that polls is noticed as soon as the room counts more than the crowd; before that it is covered.
+    U5: a visitor who comes to a crowd that polls is noticed as soon as the room counts more than the crowd;
+        before that it is covered.
     """
     plan = LoadPlan(url=polled.url, people=20, visit_ms=0, mood_changes=0, observe_ms=200)
     async with gathered(PollLoad, plan) as crowd:
@@ -101,7 +102,8 @@ async def test_a_visitor_more_is_not_called_an_error(polled: ServerProcess) -> N
 
 async def test_what_a_cache_still_says_is_not_called_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    U5: a presence of 5 s ago counts those of then, regardless of the server's clock, and only until it is stale.
+    U5: a presence of 5 s ago counts those of then, regardless of the server's clock, and only until it is
+        stale.
     """
     now = 1_000
     monkeypatch.setattr("breathing_room.lab.load.http_load.now_ms", lambda: now)
@@ -126,7 +128,8 @@ async def test_what_a_cache_still_says_is_not_called_an_error(monkeypatch: pytes
 
 async def test_a_person_reports_rarely_and_reads_often(polled: ServerProcess) -> None:
     """
-    Ten participants for four seconds: about four reads each, and a report on joining with one or two heartbeats.
+    Ten participants for four seconds: about four reads each, and a report on joining with one or two
+        heartbeats.
     """
     plan = LoadPlan(url=polled.url, people=10, visit_ms=0, mood_changes=0, duration_ms=4_500, observe_ms=0)
     crowd = PollLoad(plan, await inspect_room(plan))
@@ -138,7 +141,8 @@ async def test_a_person_reports_rarely_and_reads_often(polled: ServerProcess) ->
 
 async def test_who_leaves_is_replaced_and_some_leaves_are_lost(polled: ServerProcess) -> None:
     """
-    The crowd keeps its size; of a thousand leaves as many arrive as the plan says, within four standard errors.
+    The crowd keeps its size; of a thousand leaves as many arrive as the plan says, within four standard
+    errors.
     """
     plan = LoadPlan(url=polled.url, people=40, visit_ms=300, leaves_share=0.6, seed=1)
     async with gathered(PollLoad, plan) as crowd:
@@ -170,7 +174,8 @@ async def test_moods_of_the_plan_are_reported(polled: ServerProcess) -> None:
 
 async def test_only_those_report_who_are_asked() -> None:
     """
-    Of 400 at a rate of 0.1 just those whose tickets are below it, once each, and no more connections than drivers.
+    Of 400 at a rate of 0.1 just those whose tickets are below it, once each, and no more connections than
+    drivers.
     """
     script = HttpScript(
         {
@@ -185,7 +190,8 @@ async def test_only_those_report_who_are_asked() -> None:
         # A change of mood would be reported, too.
         gathered(PollLoad, LoadPlan(url=url, people=400, visit_ms=0, mood_changes=0)) as crowd,
     ):
-        # Requests are sent in turn: by the third read of all participants the reports after the first have been answered.
+        # Requests are sent in turn: by the third read of all participants the reports after the first have
+        # been answered.
         await until(lambda: len(script.of("lobby")) > 1_200)
         assert crowd.present == 400
     reported = {heartbeat.body["visitor"] for heartbeat in script.of("heartbeat")}
@@ -193,7 +199,8 @@ async def test_only_those_report_who_are_asked() -> None:
     assert {leave.body["visitor"] for leave in script.of("leave")} == reported
     assert len(script.of("heartbeat")) == len(script.of("leave")) == len(reported)
     assert 40 - 4 * 6 <= len(reported) <= 40 + 4 * 6
-    # Two to inspect the room before the joins, one to observe it, and the drivers twice: for the visit and for the leaves.
+    # Two to inspect the room before the joins, one to observe it, and the drivers twice: for the visit and
+    # for the leaves.
     assert script.connections <= 2 * DRIVERS + 3
 
 
@@ -243,12 +250,13 @@ async def test_a_crowd_outlives_its_server(serve: Serve) -> None:
         assert crowd.present == 30
 
 
-# --- Legacy clients -----------------------------------------------------------------------------------------------
+# --- Legacy clients ---------------------------------------------------------------------------------------
 
 
 async def test_each_heartbeat_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Forced on coming and on a change of mood; then every 30 s three in a hundred are heartbeats, the others reads.
+    Forced on coming and on a change of mood; then every 30 s three in a hundred are heartbeats, the others
+    reads.
     """
     monkeypatch.setattr("breathing_room.lab.load.http_load.now_ms", lambda: 0)
     participant = LegacyParticipant("release", reads_config=True, rng=Random(1))
@@ -269,7 +277,8 @@ async def test_each_heartbeat_is_sampled(monkeypatch: pytest.MonkeyPatch) -> Non
 
 async def test_half_of_the_probabilities_are_the_servers() -> None:
     """
-    Half read the chance from the config, half have it built in; all come with a heartbeat and go without a word.
+    Half read the chance from the config, half have it built in; all come with a heartbeat and go without a
+    word.
     """
     script = HttpScript(
         {

@@ -32,7 +32,8 @@ async def gathered(plan: LoadPlan) -> AsyncIterator[SocketLoad]:
 
 async def test_all_are_counted_and_receive_the_full_count(server: ServerProcess) -> None:
     """
-    The room counts all participants and the visitors before them, and each participant receives the full count.
+    The room counts all participants and the visitors before them, and each participant receives the full
+    count.
     """
     async with connect(server.url) as visitor:
         await anext(aiter(visitor))
@@ -49,7 +50,8 @@ async def test_all_are_counted_and_receive_the_full_count(server: ServerProcess)
 
 async def test_a_room_that_counts_too_few_is_outside() -> None:
     """
-    U5: others can only add to a crowd. A room that says 3 of 20 people is wrong, with others in it (it said 3 before) as without.
+    U5: others can only add to a crowd. A room that says 3 of 20 people is wrong, with others in it (it said 3
+        before) as without.
     """
 
     async def stuck(socket: ServerConnection) -> None:
@@ -68,8 +70,8 @@ async def test_a_room_that_counts_too_few_is_outside() -> None:
 
 async def test_people_who_come_and_go_are_in_flight(server: ServerProcess) -> None:
     """
-    U5: with ten joins and leaves a second the count is now and then one of a moment ago, and no look calls it wrong, nor are others
-    supposed.
+    U5: with ten joins and leaves a second the count is now and then one of a moment ago, and no look calls it
+    wrong, nor are others supposed.
     """
     plan = LoadPlan(url=server.url, people=40, visit_ms=4_000, observe_ms=50, seed=1)
     async with gathered(plan) as crowd:

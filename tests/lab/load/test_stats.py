@@ -24,7 +24,9 @@ def test_ends_and_errors_come_most_frequent_first() -> None:
 
 
 def test_a_full_count_is_timed_from_the_last_join() -> None:
-    """Connections that saw the full count before the last join waited for nothing, and one that never did is not in the median."""
+    """Connections that saw the full count before the last join waited for nothing, and one that never did is
+    not in the median.
+    """
     stats = SocketLoadStats(messages=7, bytes=1_001, last_join_at_s=10.0, full_at_s=[9.5, 10.2, 10.4])
     summary = stats.summary(4)
     assert summary["full_count_heard_by"] == 3
@@ -34,7 +36,9 @@ def test_a_full_count_is_timed_from_the_last_join() -> None:
 
 
 def test_leaves_after_the_end_are_no_part_of_the_traffic() -> None:
-    """What is sent per second is a mean until the crowd begins to leave; leaving itself is counted, and not averaged."""
+    """What is sent per second is a mean until the crowd begins to leave; leaving itself is counted, and not
+    averaged.
+    """
     stats = HttpLoadStats(reads=30, reports=10, leaves=2, began_at_s=100.0)
     stats.end(110.0, present_at_end=5)
     stats.leaves += 5

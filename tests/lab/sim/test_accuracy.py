@@ -1,6 +1,8 @@
-"""How accurate the panel is: a small version of the table in ``docs/topics/estimation.md``, and of its baselines.
+"""How accurate the panel is: a small version of the table in ``docs/topics/estimation.md``, and of its
+baselines.
 
-The bounds are wider than the targets by what so few observations leave open; ``breathing-room simulate accuracy --observations 2000`` has them all.
+The bounds are wider than the targets by what so few observations leave open; ``breathing-room simulate
+accuracy --observations 2000`` has them all.
 """
 
 from statistics import fmean
@@ -38,7 +40,9 @@ def least_covered(observations: int) -> int:
 
 @pytest.fixture(scope="module")
 def observations() -> dict[int, list[RunObservation]]:
-    """Play every crowd: five observations a run, three mean visits apart, with a surge before every one of them."""
+    """Play every crowd: five observations a run, three mean visits apart, with a surge before every one of
+    them.
+    """
     return {
         people: [
             observation
@@ -50,7 +54,9 @@ def observations() -> dict[int, list[RunObservation]]:
 
 
 def test_the_panel_has_no_bias_and_the_error_of_theory(observations: dict[int, list[RunObservation]]) -> None:
-    """At each size the bias is within 3.5 of its own standard errors, and what is published within half a person more; the error is that of theory within what so few observations know."""
+    """At each size the bias is within 3.5 of its own standard errors, and what is published within half a
+    person more; the error is that of theory within what so few observations know.
+    """
     for people, seen in observations.items():
         panel = score("panel", [seen], independent=True)
         assert panel is not None
@@ -66,7 +72,9 @@ def test_the_panel_has_no_bias_and_the_error_of_theory(observations: dict[int, l
 
 
 def test_intervals_hold_the_truth(observations: dict[int, list[RunObservation]]) -> None:
-    """Of 40 observations at all sizes at least 33 intervals hold, which chance alone misses once in 500 times; of moods at least 75 %."""
+    """Of 40 observations at all sizes at least 33 intervals hold, which chance alone misses once in 500
+    times; of moods at least 75 %.
+    """
     seen = [observation for those in observations.values() for observation in those]
     assert len(seen) == 20 * RUNS
     assert least_covered(40) == 33
@@ -84,7 +92,9 @@ def test_intervals_hold_the_truth(observations: dict[int, list[RunObservation]])
 def test_the_documents_figure_is_four_and_eight_times_the_truth(
     observations: dict[int, list[RunObservation]],
 ) -> None:
-    """Taken literally, legacy sampling shows 3.8 times the truth, and with forced first heartbeats 8 times."""
+    """Taken literally, legacy sampling shows 3.8 times the truth, and
+    with forced first heartbeats 8 times.
+    """
     legacy, forced = (
         score(name, [observations[50_000]], independent=True) for name in ("legacy", "legacy_forced")
     )
@@ -97,7 +107,9 @@ def test_the_documents_figure_is_four_and_eight_times_the_truth(
 
 
 def test_joins_alone_know_the_crowd(observations: dict[int, list[RunObservation]]) -> None:
-    """Counted from joins, the crowd is right on average within three standard errors and 4 %, which visits without an observed end may cost."""
+    """Counted from joins, the crowd is right on average within three standard errors and 4 %, which visits
+    without an observed end may cost.
+    """
     for people in (40, 500, 50_000):
         found = score("write_rate", [observations[people]], independent=True)
         assert found is not None

@@ -18,7 +18,9 @@ SHORT = parse(
 
 
 def test_results_come_in_the_order_of_the_work() -> None:
-    """In any order of completion, one process and two give the same results in the same order, and progress ends at the number of runs."""
+    """In any order of completion, one process and two give the same results in the same order, and progress
+    ends at the number of runs.
+    """
     work = [(SHORT.of(people), seed) for people in (40, 5) for seed in (1, 2)]
     progress: list[float] = []
     alone = list(run_all(work, jobs=1, on_progress=progress.append))

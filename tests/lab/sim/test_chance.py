@@ -32,7 +32,9 @@ def test_streams_seeds_and_people_differ() -> None:
 
 
 def test_draws_are_uniform_and_unrelated() -> None:
-    """Of 100,000 first draws the tenths hold what they should within five standard deviations, and neighbours do not follow each other."""
+    """Of 100,000 first draws the tenths hold what they should within five standard deviations, and neighbours
+    do not follow each other.
+    """
     drawn = first_draws(stream_key(3, Stream.NORMAL_CLOSURE), np.arange(100_000))
     counts = np.histogram(drawn, bins=10, range=(0, 1))[0]
 

@@ -4,7 +4,9 @@ from breathing_room.lab.sim.clock import FIRST, LAST, VirtualClock
 
 
 def test_actions_are_taken_by_time_then_rank_then_order() -> None:
-    """The first actions of an instant run before those of visitors, the last after, and a visitor's own in the order of scheduling."""
+    """The first actions of an instant run before those of visitors, the last after, and a visitor's own in
+    the order of scheduling.
+    """
     clock, done = VirtualClock(0), list[tuple[int, str]]()
     for at_ms, rank, name in (
         (5, 2, "b"),
@@ -24,7 +26,9 @@ def test_actions_are_taken_by_time_then_rank_then_order() -> None:
 
 
 def test_what_lies_in_the_past_is_done_now() -> None:
-    """An action may ask for another one at once, or for one that should have been: time does not run backwards."""
+    """An action may ask for another one at once, or for one that should have been: time does not run
+    backwards.
+    """
     clock, done = VirtualClock(100), list[int]()
     clock.at(50, 1, done.append)
     clock.at(100, 2, lambda now_ms: clock.at(now_ms - 30, 1, done.append))

@@ -46,9 +46,11 @@ def one_by_one(visits: VisitLengths, seed: int) -> NDArray[np.int_]:
 @pytest.mark.soak
 @pytest.mark.parametrize("visits", LAWS, ids=["exponential", "log-normal"])
 def test_cohorts_have_the_law_of_individuals(visits: VisitLengths) -> None:
-    """Mean and variance at three times, and the covariance over 10 and 40 steps, agree within four standard errors of 200 runs each.
+    """Mean and variance at three times, and the covariance over 10 and 40 steps, agree within four standard
+    errors of 200 runs each.
 
-    Of 16 comparisons chance alone fails one in 1,000 times. A mean that is wrong by 0.5 of its spread is found 5 times in 6.
+    Of 16 comparisons chance alone fails one in 1,000 times. A mean that is wrong by 0.5 of its spread is
+    found 5 times in 6.
     """
     ours = np.array([by_cohorts(visits, seed) for seed in range(SEEDS)], dtype=float)
     theirs = np.array([one_by_one(visits, seed) for seed in range(SEEDS)], dtype=float)
@@ -65,7 +67,9 @@ def test_cohorts_have_the_law_of_individuals(visits: VisitLengths) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("visits", LAWS, ids=["exponential", "log-normal"])
 def test_in_a_steady_crowd_the_mean_is_littles_law(visits: VisitLengths) -> None:
-    """After a long time the mean and, since it is Poisson, the variance are arrivals a step times the mean visit in steps."""
+    """After a long time the mean and, since it is Poisson, the variance are arrivals a step times the mean
+    visit in steps.
+    """
     cohorts = Cohorts(visits, STEP_MS, rng(1))
     here = []
     for step in range(STEPS_LONG):

@@ -28,7 +28,9 @@ def individuals(visits: VisitLengths, count: int) -> Newcomers:
 
 @pytest.mark.parametrize("visits", LAWS, ids=["exponential", "log-normal"])
 def test_cohorts_send_as_many_heartbeats_as_individuals(visits: VisitLengths) -> None:
-    """For a crowd of cohorts the document's figures are, over its size, those for as many individuals, within 2 %."""
+    """For a crowd of cohorts the document's figures are, over its size, those for as many individuals, within
+    2 %.
+    """
     by_one = Baselines(parse(""), visits, rng(3), 1.0)
     by_one.add(individuals(visits, 2_000_000), np.zeros(2_000_000))
     here = by_one.count_present(NOW_MS)
@@ -47,7 +49,9 @@ def test_cohorts_send_as_many_heartbeats_as_individuals(visits: VisitLengths) ->
 
 
 def test_sampled_heartbeats_by_hand() -> None:
-    """A visitor of an hour drew four heartbeats; one who arrived 70 s ago two, and the first heartbeat was sent."""
+    """A visitor of an hour drew four heartbeats; one who arrived 70 s ago two, and the first heartbeat was
+    sent.
+    """
     ones = np.ones(400_000, np.int64)
     for age_ms, chances, forced in ((HOUR_MS, 4, False), (70_000, 2, True), (10_000, 0, True)):
         baselines = Baselines(parse(""), LAWS[0], rng(5), 1.0)
@@ -74,7 +78,9 @@ def test_who_left_of_late_is_still_a_sample() -> None:
 
 
 def test_joins_of_a_share_stand_for_all() -> None:
-    """Of a steady crowd of 5,000, joins of one in five with their ends estimate the number within four standard errors of the share."""
+    """Of a steady crowd of 5,000, joins of one in five with their ends estimate the number within four
+    standard errors of the share.
+    """
     writes = JoinRecorder(0.2)
     new = individuals(LAWS[0], 200_000)
     writes.add(new, rng(7).random(200_000))

@@ -20,7 +20,9 @@ def a_few(*people: tuple[float, int, int, int]) -> tuple[IdlePool[object], list[
 
 
 def test_a_row_is_used_again_and_never_twice_at_once() -> None:
-    """However many come and go, no two share a row, and rows of those who went are taken before new ones are made."""
+    """However many come and go, no two share a row, and rows of those who went are taken before new ones are
+    made.
+    """
     idle_pool, rows = a_few(*[(0.5, 0, 10, 100)] * 1_500)
     assert len(set(rows)) == 1_500
     held = len(idle_pool.persons)
@@ -46,7 +48,9 @@ def test_polls_that_passed_are_counted() -> None:
 
 
 def test_a_new_rate_concerns_those_between_the_two() -> None:
-    """A rate that rises activates those below it who were not sampled, one that falls those above it who were; active visitors are not returned."""
+    """A rate that rises activates those below it who were not sampled, one that falls those above it who
+    were; active visitors are not returned.
+    """
     idle_pool, rows = a_few(*[(ticket / 10, 0, 10, 100) for ticket in range(10)])
     idle_pool.sampled[[rows[1], rows[3], rows[5]]] = True
     assert set(idle_pool.concerned(0.2, 0.6)) == {rows[2], rows[4]}
@@ -57,7 +61,9 @@ def test_a_new_rate_concerns_those_between_the_two() -> None:
 
 
 def test_the_earliest_poll_is_found_as_a_search_would() -> None:
-    """Of all polls from an instant on, before each one's departure, the earliest is found, and of two at one time the lower number."""
+    """Of all polls from an instant on, before each one's departure, the earliest is found, and of two at one
+    time the lower number.
+    """
     rng = Random(4)
     people = [(0.5, rng.randrange(500), rng.randrange(1, 60), rng.randrange(400, 900)) for _ in range(50)]
     idle_pool, _ = a_few(*people)
@@ -75,7 +81,9 @@ def test_the_earliest_poll_is_found_as_a_search_would() -> None:
 
 
 def test_who_went_without_a_poller_is_found() -> None:
-    """Those whose departure has passed and who never needed a poller of their own are named; the others are for it to end."""
+    """Those whose departure has passed and who never needed a poller of their own are named; the others are
+    for it to end.
+    """
     idle_pool, rows = a_few((0.5, 0, 10, 100), (0.5, 0, 10, 100), (0.5, 0, 10, 101))
     person: Any = object()
     idle_pool.persons[rows[1]] = person

@@ -6,7 +6,9 @@ from breathing_room.lab.sim.meter import Meter, StoreMeter
 
 
 def test_every_request_to_the_origin_is_counted_once() -> None:
-    """Requests to the origin are the reads that the edge did not answer, reports, leaves and legacy reports; polls that a cache answered are not."""
+    """Requests to the origin are the reads that the edge did not answer, reports, leaves and legacy reports;
+    polls that a cache answered are not.
+    """
     meter = Meter(
         polls=1_000,
         config_fetches=1_000,

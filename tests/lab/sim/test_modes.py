@@ -38,7 +38,9 @@ def play(scenario: Scenario, seed: int, mode: str, *, keep: float = 1.0, rate: f
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_depths_are_equal_to_the_last_bit(name: str) -> None:
-    """On one seed both give the same presences at every observation, reports in every second, and operations of every kind."""
+    """On one seed both give the same presences at every observation, reports in every second, and operations
+    of every kind.
+    """
     scenario = parse(SCENARIOS[name])
     exact, fast = play(scenario, 11, "exact"), play(scenario, 11, "fast")
 
@@ -59,7 +61,9 @@ def test_depths_are_equal_to_the_last_bit(name: str) -> None:
 
 
 def test_an_imperfect_network_is_one_behavior_too() -> None:
-    """Where packets are lost and late, mode fast loses only those of polls that matter: reports arrive as often, within 10 %."""
+    """Where packets are lost and late, mode fast loses only those of polls that matter: reports arrive as
+    often, within 10 %.
+    """
     scenario = parse(
         STEADY.format(people=400) + "[wires]\nloss_share = 0.05\ndelay_ms = 200\n[room]\npanel_size = 100"
     )
@@ -70,7 +74,9 @@ def test_an_imperfect_network_is_one_behavior_too() -> None:
 
 
 def test_cohorts_cost_and_count_as_individuals() -> None:
-    """With all but one in 16 as cohorts, a fast has the same size, reports, reads and polls within what chance explains."""
+    """With all but one in 16 as cohorts, a fast has the same size, reports, reads and polls within what
+    chance explains.
+    """
     scenario = parse(STEADY.format(people=4_000) + "[room]\npanel_size = 60\npush_ms = 60_000")
     rate = 0.03
     whole = [play(scenario, seed, "fast", rate=rate) for seed in range(4)]

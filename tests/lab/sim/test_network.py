@@ -39,7 +39,9 @@ def edge(meter: Meter) -> Edge:
 def test_a_copy_answers_then_is_renewed_behind_the_answer_then_waited_for(
     edge: Edge, meter: Meter, polls: list[int], answers: list[int], reads: int
 ) -> None:
-    """Up to max-age a copy answers; up to as long again it does while another is fetched; then a request waits."""
+    """Up to max-age a copy answers; up to as long again it does while another is fetched; then a request
+    waits.
+    """
     assert [edge.presence(at_ms).as_of_ms for at_ms in polls] == answers
     assert (meter.polls, meter.presence_reads) == (len(polls), reads)
 

@@ -52,7 +52,9 @@ def test_some_never_feel_otherwise(crowd: CrowdSettings) -> None:
 
 
 def test_every_kind_of_people_is_counted() -> None:
-    """Polling, connected and legacy visitors together: the count is near the truth, and each kind costs what it should."""
+    """Polling, connected and legacy visitors together: the count is near the truth, and each kind costs what
+    it should.
+    """
     scenario = parse(
         "[run]\nhours = 0.5\nwarm_up_minutes = 15\n[crowd]\npeople = 300\nkinds = { poll = 1, socket = 1, legacy = 1 }"
     )
@@ -76,7 +78,9 @@ def test_every_kind_of_people_is_counted() -> None:
 
 
 def test_lost_packets_are_made_up_for() -> None:
-    """With one packet in ten lost, all who are sampled are still counted: reports are repeated until they are acknowledged."""
+    """With one packet in ten lost, all who are sampled are still counted: reports are repeated until they are
+    acknowledged.
+    """
     scenario = parse(
         "[run]\nhours = 0.25\nwarm_up_minutes = 15\n[crowd]\npeople = 100\nleaves_share = 1\n[wires]\nloss_share = 0.1\ndelay_ms = 100"
     )
@@ -86,7 +90,9 @@ def test_lost_packets_are_made_up_for() -> None:
 
 
 def test_forgers_send_their_share() -> None:
-    """Of all reports that arrive, half or three quarters are forged, as was asked for, and ids that lapse are renewed in time."""
+    """Of all reports that arrive, half or three quarters are forged, as was asked for, and ids that lapse are
+    renewed in time.
+    """
     for share in (0.5, 0.75):
         scenario = parse(
             f"[run]\nhours = 0.3\nwarm_up_minutes = 5\n[crowd]\npeople = 100\n[forgers]\nshare = {share}\ntickets = 'drawn'"

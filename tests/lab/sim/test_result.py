@@ -48,7 +48,9 @@ OBSERVATIONS = [
 
 
 def test_a_score_by_hand() -> None:
-    """Errors of +10, -10 and 0 at a mean truth of 80, two of three intervals covered, and a standard error of 5 people."""
+    """Errors of +10, -10 and 0 at a mean truth of 80, two of three intervals covered, and a standard error of
+    5 people.
+    """
     found = score("panel", [OBSERVATIONS], independent=True)
 
     assert found is not None
@@ -60,7 +62,9 @@ def test_a_score_by_hand() -> None:
 
 
 def test_observations_of_the_same_visitors_are_one() -> None:
-    """Where observations of a run see the same people, the error of their mean follows from how runs differ, and one run does not give it."""
+    """Where observations of a run see the same people, the error of their mean follows from how runs differ,
+    and one run does not give it.
+    """
     runs = [[an_observation(100, (110, 0, 200))] * 50, [an_observation(100, (90, 0, 200))] * 50]
     two, one = score("panel", runs, independent=False), score("panel", runs[:1], independent=False)
 
@@ -71,7 +75,9 @@ def test_observations_of_the_same_visitors_are_one() -> None:
 
 
 def test_observations_are_independent_samples_where_they_see_other_visitors() -> None:
-    """U5: of observations a minute apart, those three quarters of an hour after the last one that counts are samples; each run begins with one."""
+    """U5: of observations a minute apart, those three quarters of an hour after the last one that counts are
+    samples; each run begins with one.
+    """
     minute_ms = 60_000
     hour = [an_observation(100, (100, 90, 110), at_ms=minute * minute_ms) for minute in range(60)]
 
@@ -91,13 +97,17 @@ def test_observations_are_independent_samples_where_they_see_other_visitors() ->
     ],
 )
 def test_when_an_observation_sees_other_visitors_depends_on_the_crowd(crowd: str, apart_ms: float) -> None:
-    """U5: after three mean visits; of legacy clients, after one window; where the same visitors remain, never."""
+    """U5: after three mean visits; of legacy clients, after one window; where the same visitors remain,
+    never.
+    """
     assert independent_after_ms(parse(f"[crowd]\n{crowd}")) == apart_ms
 
 
 @pytest.mark.parametrize(("samples", "coverage"), [(19, None), (20, 1.0)])
 def test_coverage_is_given_from_twenty_independent_samples_on(samples: int, coverage: float | None) -> None:
-    """U5: observations that are 15 minutes apart are one sample in three; of fewer than 20 there is no coverage, of the moods as little."""
+    """U5: observations that are 15 minutes apart are one sample in three; of fewer than 20 there is no
+    coverage, of the moods as little.
+    """
     scenario = parse("[run]\nobserve_every_s = 900\nestimators = ['panel']")
     intervals = {"calm": (30, 130), "glad": None, "unspoken": None}
     observations = [
@@ -129,7 +139,9 @@ def test_coverage_is_given_from_twenty_independent_samples_on(samples: int, cove
 
 
 def test_where_nothing_was_said_there_is_no_score() -> None:
-    """An estimator that was silent, and a room that was empty, are not judged; a figure without an interval has no coverage."""
+    """An estimator that was silent, and a room that was empty, are not judged; a figure without an interval
+    has no coverage.
+    """
     assert score("history", [OBSERVATIONS], independent=True) is None
     assert score("panel", [[an_observation(0, (0, 0, 0))]], independent=True) is None
     legacy = score("legacy", [[an_observation(10, (40, 40, 40), name="legacy")]], independent=True)
@@ -138,7 +150,9 @@ def test_where_nothing_was_said_there_is_no_score() -> None:
 
 
 def test_moods_are_judged_where_enough_of_them_report() -> None:
-    """A mood with 20 expected seats counts, one with fewer does not, and one that is merged has no interval."""
+    """A mood with 20 expected seats counts, one with fewer does not,
+    and one that is merged has no interval.
+    """
     intervals = {"calm": (30, 60), "glad": (0, 9), "unspoken": None}
     observation = replace(
         OBSERVATIONS[0], moods=(40, 39, 60), presence=replace(PRESENCE, mood_intervals=intervals)
@@ -186,6 +200,8 @@ def test_observations_that_are_too_early_are_shown_and_not_judged() -> None:
 
 
 def test_the_budget_is_what_a_full_panel_sends() -> None:
-    """400 seats, that join 4 times an hour, change mood as often and report every five minutes: 20 reports an hour each."""
+    """400 seats, that join 4 times an hour, change mood as often and report every five minutes: 20 reports an
+    hour each.
+    """
     assert budget_per_s(parse("")) == pytest.approx(400 * 20 / 3_600)
     assert budget_per_s(parse("[room]\nreports_per_day = 86_400")) == pytest.approx(1)

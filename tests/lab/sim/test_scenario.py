@@ -109,7 +109,9 @@ def test_every_table_is_read() -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused(text: str, message: str) -> None:
-    """An unknown key, a wrong type, a number out of range and a contradiction are named, with what would be right."""
+    """An unknown key, a wrong type, a number out of range and a contradiction are named, with what would be
+    right.
+    """
     with pytest.raises(ConfigError) as refusal:
         parse(text)
     assert message in str(refusal.value)

@@ -23,7 +23,9 @@ def a_server(
 
 
 def test_a_report_is_counted_and_written() -> None:
-    """A report at rate 1 is in the room and in the store, once for each report, and in the second in which it came."""
+    """A report at rate 1 is in the room and in the store, once for each report, and in the second in which it
+    came.
+    """
     server, meter, _ = a_server()
     for visitor in ("a", "b", "a"):
         seen = server.report(visitor, None, 0, 1_500)
@@ -33,7 +35,9 @@ def test_a_report_is_counted_and_written() -> None:
 
 
 def test_a_report_outside_the_sample_changes_nothing() -> None:
-    """At a rate that a run begins with, visitors above it are answered and forgotten, and those below it stand for others."""
+    """At a rate that a run begins with, visitors above it are answered and forgotten, and those below it
+    stand for others.
+    """
     server, meter, _ = a_server(rate=0.25)
     visitors = [f"visitor-{number}" for number in range(100)]
     for visitor in visitors:
@@ -54,7 +58,9 @@ def test_a_leave_of_who_holds_a_seat_is_a_write() -> None:
 
 @pytest.mark.parametrize(("epoch", "outdated"), [(7, True), (8, False), (9, False), (10, True)])
 def test_a_visit_of_another_epoch_begins_again(epoch: int, outdated: bool) -> None:  # noqa: FBT001
-    """Reports of this epoch and the one before are taken; those of an older or a later one are answered that the epoch is over."""
+    """Reports of this epoch and the one before are taken; those of an older or a later one are answered that
+    the epoch is over.
+    """
     server, meter, _ = a_server(epoch_ms=DAY_MS)
     answer = server.report("a", None, epoch, 9 * DAY_MS)
     assert (isinstance(answer, Outdated), meter.reports_outdated) == (outdated, int(outdated))

@@ -30,7 +30,9 @@ def show(name: str, seeds: range, *, people: int = 0, **run: Any) -> dict[str, A
 
 
 def test_alone_in_a_polled_room_is_one() -> None:
-    """One person who polls is counted as 1 at every observation, exactly; the document's figure says 33 at first, and then 0 or 33."""
+    """One person who polls is counted as 1 at every observation, exactly; the document's figure says 33 at
+    first, and then 0 or 33.
+    """
     found = show("alone", range(3), estimators=["panel", "legacy_forced"])
 
     assert {
@@ -42,13 +44,16 @@ def test_alone_in_a_polled_room_is_one() -> None:
 
 @pytest.mark.soak
 def test_250_legacy_clients_are_250() -> None:
-    """From the third minute on they are counted without bias, where the literal figure is 2,000, and 8,000 just after they came."""
+    """From the third minute on they are counted without bias, where the literal figure is 2,000, and 8,000
+    just after they came.
+    """
     runs = longer(4, 40)
     found = show("legacy", range(runs))
     room, forced = found["estimators"]["panel"], found["estimators"]["legacy_forced"]
 
-    # Observations a minute apart share most of a window: four runs of half an hour are about 40 independent ones. What they have in common
-    # has a standard error of 2 %, so that a bias of 9 % is found with a probability of 0.84.
+    # Observations a minute apart share most of a window: four runs of half an hour are about 40 independent
+    # ones. What they have in common has a standard error of 2 %, so that a bias of 9 % is found with a
+    # probability of 0.84.
     assert room["bias"] == pytest.approx(-0.017, abs=0.07 * (4 / runs) ** 0.5)
     assert room["coverage"] >= 0.88
     assert forced["ratio"] == pytest.approx(8, abs=0.4)
@@ -61,7 +66,9 @@ def test_250_legacy_clients_are_250() -> None:
 
 
 def test_a_surge_is_shed_and_counted() -> None:
-    """From 20 to 20,000 in 30 s: one cache lifetime later reports are under budget, and after two the truth is in the interval."""
+    """From 20 to 20,000 in 30 s: one cache lifetime later reports are under budget, and after two the truth
+    is in the interval.
+    """
     surge = show("surge", range(3), people=20, hours=0.05, warm_up_minutes=10)["surge"]
 
     assert surge["peak_per_s"] > 500
@@ -73,7 +80,10 @@ def test_a_surge_is_shed_and_counted() -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("name", ["forgers", "forgers-signed"])
 def test_forgers_move_the_count_by_no_more_than_the_cap(name: str) -> None:
-    """Half of all reports are forged. Chosen ids move the count, by about what the cap allows; those that are drawn, each by one person."""
+    """Half of all reports are forged.
+
+    Chosen ids move the count, by about what the cap allows; those that are drawn, each by one person.
+    """
     people = longer(1_500, 10_000)
     found = show(name, range(1), people=people, hours=longer(0.3, 1.0), warm_up_minutes=longer(20, 60))
     forgers, meter = found["forgers"], found["meter"]
@@ -88,13 +98,16 @@ def test_forgers_move_the_count_by_no_more_than_the_cap(name: str) -> None:
 
 
 def test_a_cache_keeps_reads_from_the_origin() -> None:
-    """2,000 people who poll behind a cache cost as many reads as lifetimes pass, and all packets that are lost are made up for."""
+    """2,000 people who poll behind a cache cost as many reads as lifetimes pass, and all packets that are
+    lost are made up for.
+    """
     found = show("cached", range(1), warm_up_minutes=6)
     day = found["a_day"]
 
     assert day["presence_reads"] == pytest.approx(17_280, rel=0.02)
     assert day["polls"] == pytest.approx(2_000 * 2_880, rel=0.1)
-    # The observations of one run see one panel: no measure of the interval, and not called one. Most of them are covered all the same.
+    # The observations of one run see one panel: no measure of the interval, and not called one. Most of them
+    # are covered all the same.
     assert found["estimators"]["panel"]["coverage"] is None
     assert (
         sum(

@@ -70,7 +70,9 @@ def test_a_budget_is_what_a_full_panel_sends_and_no_more_than_allowed() -> None:
 
 
 def test_a_summary_is_plain_and_lists_few_observations_one_by_one() -> None:
-    """The summary is JSON; observations are listed if there are not too many, with the seed of each; those of the warm-up are not judged."""
+    """The summary is JSON; observations are listed if there are not too many, with the seed of each; those of
+    the warm-up are not judged.
+    """
     scenario = a_scenario()
     observations = [an_observation(at_ms) for at_ms in range(0, 7_200_000, 600_000)]
     made = summarize(scenario, [a_run(*observations, seed=1), a_run(*observations, seed=2)])
@@ -89,7 +91,9 @@ def test_a_summary_is_plain_and_lists_few_observations_one_by_one() -> None:
 
 
 def test_a_surge_is_judged_by_reports_and_then_by_the_interval() -> None:
-    """A run is under budget if the reports of the lifetime after next stay below what chance explains, and holds if the interval of two lifetimes later does."""
+    """A run is under budget if the reports of the lifetime after next stay below what chance explains, and
+    holds if the interval of two lifetimes later does.
+    """
     scenario = a_scenario("[surge]\nfactor = 10\nat_minutes = 1\nin_s = 10\n")
     _, ends_ms = scenario.surge_ms
     lifetime_ms = round(2_000 * scenario.wires.presence_max_age_s)
@@ -107,7 +111,9 @@ def test_a_surge_is_judged_by_reports_and_then_by_the_interval() -> None:
 
 
 def test_forgers_are_judged_by_what_they_moved() -> None:
-    """The count with forgers is set against that of the same seeds without, after their first lease, and beside what the cap allows."""
+    """The count with forgers is set against that of the same seeds without, after their first lease, and
+    beside what the cap allows.
+    """
     scenario = a_scenario("[forgers]\nshare = 0.1\nat_minutes = 0\n")
     late_ms = scenario.room.heartbeat_lease_ms
     run = a_run(an_observation(0, count=900), an_observation(late_ms, count=130, capped=7))

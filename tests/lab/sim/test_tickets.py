@@ -45,14 +45,18 @@ def test_a_bound_leaves_out_exactly_those_above_it() -> None:
 
 
 def test_tickets_in_a_row_are_uniform() -> None:
-    """Of a million neighbouring ids, as many lie below a rate as chance has it: within five standard deviations."""
+    """Of a million neighbouring ids, as many lie below a rate as chance has it: within five standard
+    deviations.
+    """
     _, tickets = make_ids().draw(1_000_000, 20_454)
     for rate in (0.0004, 0.03, 0.5):
         assert abs(int((tickets < rate).sum()) - rate * 1e6) < 5 * (1e6 * rate * (1 - rate)) ** 0.5
 
 
 def test_another_epoch_draws_other_tickets() -> None:
-    """A visitor who has not arrived keeps the id and gets another ticket; under a bound another visitor with a ticket below it is drawn."""
+    """A visitor who has not arrived keeps the id and gets another ticket; under a bound another visitor with
+    a ticket below it is drawn.
+    """
     ids = make_ids()
     numbers, tickets = ids.draw(10, 1)
     again, others = ids.redraw(numbers, 2)

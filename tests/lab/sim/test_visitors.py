@@ -25,7 +25,9 @@ LAWS = [Exponential(900_000), LogNormal(900_000, 0.8), Recorded(np.array([60_000
 
 @pytest.mark.parametrize("visits", LAWS, ids=["exponential", "log-normal", "recorded"])
 def test_what_lies_before_an_age_is_what_was_drawn(visits: VisitLengths) -> None:
-    """The integral of survival is the mean of min(visit, age) over a million draws, within five standard errors; in the end it is the mean."""
+    """The integral of survival is the mean of min(visit, age) over a million draws, within five standard
+    errors; in the end it is the mean.
+    """
     drawn = visits.draw(RNG, 1_000_000)
     ages = np.array([0.0, 1_000.0, 60_000.0, 900_000.0, 3_600_000.0])
     for age, expected in zip(ages, visits.up_to(ages), strict=True):
@@ -63,7 +65,9 @@ def test_a_file_that_makes_no_sense(tmp_path: Path, text: str | None, message: s
 
 
 def test_arrivals_keep_the_level() -> None:
-    """As many arrive as leave, and more where the level rises; where it falls, departures are not replaced."""
+    """As many arrive as leave, and more where the level rises; where it
+    falls, departures are not replaced.
+    """
     scenario = parse("[crowd]\npeople = 900\ngather_s = 10\ncurve = [[0, 1], [1, 1], [1.5, 3], [2, 1]]")
     arrivals = Arrivals(scenario, Exponential(900_000))
 
@@ -77,7 +81,9 @@ def test_arrivals_keep_the_level() -> None:
 
 
 def test_the_level_follows_the_curve_and_the_surge() -> None:
-    """Straight lines between points, the last one held or the whole repeated; a surge multiplies what it finds."""
+    """Straight lines between points, the last one held or the whole repeated; a surge multiplies what it
+    finds.
+    """
     hours = np.array([0, 0.5, 1, 1.5, 2, 3]) * 3_600_000.0
     curve = "[crowd]\npeople = 100\ncurve = [[0, 1], [1, 3]]\n"
     assert levels_at(parse(curve), hours).tolist() == [100, 200, 300, 300, 300, 300]

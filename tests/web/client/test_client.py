@@ -48,8 +48,8 @@ PRESENCE = {
 
 async def test_without_sockets(browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer) -> None:
     """
-    Behind a proxy that refuses WebSockets, reports and polls do: counted right, moods and leaves included; the page says how old
-    the number is.
+    Behind a proxy that refuses WebSockets, reports and polls do: counted right, moods and leaves included;
+    the page says how old the number is.
     """
     proxy.refused = (b"upgrade: websocket",)
     observer = await peer(observe=True)
@@ -86,13 +86,14 @@ async def test_behind_an_nginx_that_knows_no_sockets(
     server: ServerProcess, open_page: OpenPage, peer: BringPeer, tmp_path: Path
 ) -> None:
     """
-    Through a real nginx that passes no upgrade on, two people are two, and a page that closes is gone at once.
+    Through a real nginx that passes no upgrade on, two people are two, and a page that closes is gone at
+    once.
     """
     observer = await peer(observe=True)
     with start_nginx(tmp_path, server.port, sockets=False) as nginx:
         first, second = await open_page(nginx.url), await open_page(nginx.url)
-        # The cache of this nginx answers with the copy before while it fetches the next: what is new is seen at the
-        # second poll after it, and a poll that the browser's own cache answers is none.
+        # The cache of this nginx answers with the copy before while it fetches the next: what is new is seen
+        # at the second poll after it, and a poll that the browser's own cache answers is none.
         for page in (first, second):
             await people(page, "1 person breathing with you", within_s=40)
             await until_room(page, "room.transport === 'polling'")
@@ -166,7 +167,8 @@ async def test_offline_for_a_minute(
     browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer
 ) -> None:
     """
-    Offline, the page keeps what it knew and says how old that is; online again, it is back at once and still one person.
+    Offline, the page keeps what it knew and says how old that is; online again, it is back at once and still
+    one person.
     """
     observer = await peer(observe=True)
     context = await browser.new_context()
@@ -194,7 +196,9 @@ async def test_offline_for_a_minute(
 
 
 class Room:
-    """A room that is simulated inside the browser, for messages that a real server does not send on demand."""
+    """A room that is simulated inside the browser, for messages that a
+    real server does not send on demand.
+    """
 
     def __init__(self) -> None:
         self.joined_at_s: list[float] = []
@@ -286,7 +290,8 @@ async def test_a_crowd_comes_back_spread_out(
     made_up: tuple[Room, Page], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
-    200 clients that each get a wait of their own reconnect after it, not before, and so are spread as the server wanted.
+    200 clients that each get a wait of their own reconnect after it, not before, and so are spread as the
+    server wanted.
     """
     here, page = made_up
     crowd, step_ms, spread_ms = 200, 250, 4_000
@@ -362,8 +367,8 @@ async def test_a_crowd_comes_back_from_a_real_server(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """
-    When a server stops and another takes its place, 200 clients reconnect spread over the time that it gave, none before its
-    wait is over, and all are counted.
+    When a server stops and another takes its place, 200 clients reconnect spread over the time that it gave,
+    none before its wait is over, and all are counted.
     """
     crowd, reconnect_spread_ms, step_ms = 200, 4_000, 500
     before = serve("--reconnect-spread-ms", str(reconnect_spread_ms))
@@ -411,7 +416,8 @@ async def test_backoff_grows_and_is_random(made_up: tuple[Room, Page]) -> None:
     }""")
     await here.sockets[-1].close(code=1011)
     await until_room(page, "window.waits.length > 120")
-    # The waits of the loop are random. All others are whole, or half, as the server's time is known to half a millisecond.
+    # The waits of the loop are random. All others are whole, or half, as the server's time is known to half a
+    # millisecond.
     waits = [wait for wait in await page.evaluate("waits") if 2 * wait % 1]
     for attempt, wait in enumerate(waits):
         assert 0 <= wait <= min(30_000, 1_000 * 2**attempt)

@@ -36,8 +36,8 @@ def run(steps: str) -> Any:
 
 def test_a_mood_that_is_set_before_the_room_has_a_name_is_stored_and_shared() -> None:
     """
-    A client of the default room gets its name from the config. A mood that was set until then came with the join, but neither
-    the next visit nor another tab had it.
+    A client of the default room gets its name from the config. A mood that was set until then came with the
+    join, but neither the next visit nor another tab had it.
     """
     assert run("""
         const room = it.join('http://room.example'); await settle();
@@ -48,7 +48,9 @@ def test_a_mood_that_is_set_before_the_room_has_a_name_is_stored_and_shared() ->
 
 
 def test_a_mood_that_the_room_does_not_have_is_not_stored() -> None:
-    """A mood that was set before the config came, and that it does not declare, is an error and reaches no other tab."""
+    """A mood that was set before the config came, and that it does not declare, is an error and reaches no
+    other tab.
+    """
     assert run("""
         const errors = [], room = it.join('http://room.example'); await settle();
         room.addEventListener('error', ({detail}) => errors.push(detail.code));
@@ -58,7 +60,9 @@ def test_a_mood_that_the_room_does_not_have_is_not_stored() -> None:
 
 
 def test_a_page_that_may_be_hidden_for_a_month_does_not_leave_at_once() -> None:
-    """A timer of more than 2^31 ms fires at once: with a `hiddenMs` of a month the page left as soon as it was hidden."""
+    """A timer of more than 2^31 ms fires at once: with a `hiddenMs` of a month the page left as soon as it
+    was hidden.
+    """
     assert run("""
         globalThis.setTimeout = (act, ms) => { timeouts.push(ms); return 1; };
         it.join('http://room.example', {room: 'lobby', hiddenMs: 31 * 86400000}); await settle();

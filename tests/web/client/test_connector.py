@@ -62,7 +62,9 @@ def test_a_room_of_connections_gets_a_socket() -> None:
 
 
 def test_a_polled_room_opens_no_socket() -> None:
-    """Where the config or the page wants polls, the presence is polled; the page's option goes before the config."""
+    """Where the config or the page wants polls, the presence is polled; the page's option goes before the
+    config.
+    """
     assert run("start({mode: 'poll'}); await turns(); return [requests(), freshness.transport];") == [
         ["config default", "lobby"],
         "polling",
@@ -78,7 +80,9 @@ def test_a_polled_room_opens_no_socket() -> None:
 
 
 def test_where_sockets_are_refused_it_polls_and_tries_one_again_later() -> None:
-    """Two sockets that will not open although HTTP works are enough: then polls, and after these fail one socket, and polls."""
+    """Two sockets that will not open although HTTP works are enough: then polls, and after these fail one
+    socket, and polls.
+    """
     assert run("""
         onSocket = refuses; start(); await passSlowly(4000);
         const first = [requests(), freshness.transport];
@@ -92,7 +96,9 @@ def test_where_sockets_are_refused_it_polls_and_tries_one_again_later() -> None:
 
 
 def test_polls_in_place_of_a_socket_come_every_five_seconds() -> None:
-    """In a room of connections the presence is read every 5 s, within a tenth, however seldom the room says."""
+    """In a room of connections the presence is read every 5 s, within a
+    tenth, however seldom the room says.
+    """
     times = run("""
         onSocket = refuses; start(); await passSlowly(30000);
         return log.filter(([, what]) => what === 'lobby').map(([atMs]) => atMs);
@@ -103,7 +109,9 @@ def test_polls_in_place_of_a_socket_come_every_five_seconds() -> None:
 
 
 def test_without_any_network_sockets_are_not_given_up() -> None:
-    """Where HTTP fails as well nothing is known of sockets: however often that is, the next attempt is one."""
+    """Where HTTP fails as well nothing is known of sockets: however
+    often that is, the next attempt is one.
+    """
     assert run("""
         onSocket = refuses; start(); await turns(); answers = {'/config': null};
         await passSlowly(120000); requests(); answers = {}; onSocket = opens; await passSlowly(60000);
@@ -147,7 +155,9 @@ def test_it_stops_when_the_server_says_so(how: str) -> None:
 
 
 def test_the_default_room_is_named_by_its_config() -> None:
-    """Without a name the config of the default room has it, however long that takes, and the room's URL follows."""
+    """Without a name the config of the default room has it, however long that takes, and the room's URL
+    follows.
+    """
     assert run("""
         answers = {'/config': null}; start({room: ''});
         visit.abort(); const own = new AbortController(), named = connector.fetchName(own.signal);
@@ -158,7 +168,9 @@ def test_the_default_room_is_named_by_its_config() -> None:
 
 
 def test_a_new_network_is_tried_at_once_with_a_socket() -> None:
-    """When the network comes back the pause ends, and sockets that were refused in another network are tried again."""
+    """When the network comes back the pause ends, and sockets that were refused in another network are tried
+    again.
+    """
     assert run("""
         onSocket = refuses; start(); await passSlowly(4000); const polling = freshness.transport;
         connector.goOffline(); await turns(); const lost = freshness.transport; requests();
@@ -179,7 +191,9 @@ def test_losing_the_network_does_not_end_a_room_without_a_server() -> None:
 
 
 def test_a_visit_that_ended_meanwhile_does_not_connect() -> None:
-    """When the visit ends while the config is on its way nothing is opened; nor does anything follow an open socket's end."""
+    """When the visit ends while the config is on its way nothing is opened; nor does anything follow an open
+    socket's end.
+    """
     assert run("""
         start(); visit.abort(); await passSlowly(60000); return [requests(), over];
     """) == [["config default"], True]
@@ -190,7 +204,9 @@ def test_a_visit_that_ended_meanwhile_does_not_connect() -> None:
 
 
 def test_an_unknown_mood_is_forgotten_and_the_visit_goes_on() -> None:
-    """`unknown_mood` is an error and no end: the mood is to be forgotten, and the next attempt joins without it."""
+    """`unknown_mood` is an error and no end: the mood is to be forgotten, and the next attempt joins without
+    it.
+    """
     assert run("""
         let mood = 'envy'; const error = {code: 'unknown_mood', message: 'no'};
         onSocket = (socket) => { socket.onopen(); if (mood) socket.receive({type: 'error', error}); else socket.receive(presence); };
@@ -200,7 +216,9 @@ def test_an_unknown_mood_is_forgotten_and_the_visit_goes_on() -> None:
 
 
 def test_the_urls_follow_from_that_of_the_server() -> None:
-    """The server's URL loses its query and the slashes at its end; without a server the room is the lobby; an invalid URL throws."""
+    """The server's URL loses its query and the slashes at its end; without a server the room is the lobby; an
+    invalid URL throws.
+    """
     base = run("""
         const at = (url, options) => new it.Connector({url, ...options});
         const thrown = (make) => { try { make(); } catch (error) { return error.name; } };
@@ -219,7 +237,8 @@ def test_the_urls_follow_from_that_of_the_server() -> None:
 
 def test_a_config_without_a_name_is_none() -> None:
     """
-    A proxy between a client and its server may respond with JSON of its own. The room was then called `undefined`, for good.
+    A proxy between a client and its server may respond with JSON of its own. The room was then called
+    `undefined`, for good.
     """
     assert run("""
         answers = {'/config': {portal: 'log in'}}; start({room: ''});
@@ -230,7 +249,9 @@ def test_a_config_without_a_name_is_none() -> None:
 
 
 def test_a_wait_that_is_too_long_for_a_timer_is_kept() -> None:
-    """A timer of more than 2^31 ms fires at once: a server that asked for a wait of a month was connected to again and again."""
+    """A timer of more than 2^31 ms fires at once: a server that asked for a wait of a month was connected to
+    again and again.
+    """
     assert run("""
         onSocket = (socket) => { opens(socket); socket.onclose({code: 1013, reason: '{"retry_ms": 2678400000}'}); };
         const waits = [], set = globalThis.setTimeout;
@@ -241,8 +262,9 @@ def test_a_wait_that_is_too_long_for_a_timer_is_kept() -> None:
 
 def test_polls_that_succeed_do_not_keep_it_from_sockets() -> None:
     """
-    Sockets may open again while polls in their place succeed: a proxy was reconfigured, or a server was full for a moment. The
-    stream that was the fallback before broke with every restart, and a socket followed; polling went on until the page was closed.
+    Sockets may open again while polls in their place succeed: a proxy was reconfigured, or a server was full
+    for a moment. The stream that was the fallback before broke with every restart, and a socket followed;
+    polling went on until the page was closed.
     """
     before, later, transport = run("""
         onSocket = refuses; start(); await passSlowly(4000); requests();

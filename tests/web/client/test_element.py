@@ -57,7 +57,8 @@ async def show(browser: Browser) -> AsyncIterator[Show]:
 
 async def test_one_line_of_html(server: ServerProcess, room_name: str, show: Show, peer: BringPeer) -> None:
     """
-    A script tag and an element, on any site, say how many are there, from the server that the script came from.
+    A script tag and an element, on any site, say how many are there, from the server that the script came
+    from.
     """
     page, thrown = await show(
         f'<script type="module" src="{server.url}/element.js"></script>'
@@ -121,7 +122,8 @@ async def test_what_it_says(
     server: ServerProcess, browser: Browser, attributes: str, count: int | None, label: str, text: str | None
 ) -> None:
     """
-    The template is filled in; below `hide-below` and without a count the element is hidden; above `cap-above` it has `500+`.
+    The template is filled in; below `hide-below` and without a count the element is hidden; above `cap-above`
+    it has `500+`.
     """
     page = await browser.new_page()
 
@@ -173,7 +175,8 @@ async def test_another_room(server: ServerProcess, room_name: str, show: Show, p
 
 async def test_attributes_and_properties_agree(server: ServerProcess, show: Show) -> None:
     """
-    A property reads and writes its attribute: null, an empty text and what is false take it away, and nothing is kept beside it (U1).
+    A property reads and writes its attribute: null, an empty text and what is false take it away, and nothing
+        is kept beside it (U1).
     """
     page, thrown = await show(f'<script type="module" src="{server.url}/element.js"></script>')
     await page.evaluate("customElements.whenDefined('breathing-room').then(() => undefined)")
@@ -205,8 +208,8 @@ async def test_attributes_and_properties_agree(server: ServerProcess, show: Show
 
 async def test_many_changes_at_once_are_one(server: ServerProcess, room_name: str, show: Show) -> None:
     """
-    What was set before the script came counts; what changes in one moment, and back, is one change; and moved, another server's
-    address or put back after a while, it is in one room at a time (U1).
+    What was set before the script came counts; what changes in one moment, and back, is one change; and
+    moved, another server's address or put back after a while, it is in one room at a time (U1).
     """
     page, thrown = await show(
         f'<p>A shop</p><script>document.body.append(Object.assign(document.createElement("breathing-room"), {{room: "{room_name}", hideBelow: 1, label: "{{count}}"}}))'

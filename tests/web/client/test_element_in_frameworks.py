@@ -1,7 +1,9 @@
-"""The element in React, Vue, Preact, Svelte, Solid and Lit, each as its own compiler builds it, in development and in production.
+"""The element in React, Vue, Preact, Svelte, Solid and Lit, each as its own compiler builds it, in
+development and in production.
 
-The story of U1: frameworks set a property where the element has one of that name, and `room` was a field that held the joined room. So
-`<breathing-room room="lobby">` overwrote it, joined nothing, and threw into the page when it was taken away.
+The story of U1: frameworks set a property where the element has one of that name, and `room` was a field that
+held the joined room. So `<breathing-room room="lobby">` overwrote it, joined nothing, and threw into the page
+when it was taken away.
 """
 
 import asyncio
@@ -154,7 +156,8 @@ async def app(loaded: App) -> AsyncIterator[App]:
 
 async def test_a_room_may_be_set_late_and_changed(app: App, room_name: str) -> None:
     """
-    The room that a framework sets is the one that is joined, late, changed or taken back, over one socket at a time (U1).
+    The room that a framework sets is the one that is joined, late, changed or taken back, over one socket at
+    a time (U1).
     """
     one, two = room_name, f"{room_name}-2"
     await app.define()
@@ -174,8 +177,8 @@ async def test_a_room_may_be_set_late_and_changed(app: App, room_name: str) -> N
 
 async def test_elements_come_and_go(app: App, room_name: str) -> None:
     """
-    Unmounted it leaves, mounted again it joins; two in two rooms have two sockets, also when they change places, and two in one
-    room share one (U1).
+    Unmounted it leaves, mounted again it joins; two in two rooms have two sockets, also when they change
+    places, and two in one room share one (U1).
     """
     one, two = {"id": "one", "room": room_name}, {"id": "two", "room": f"{room_name}-2"}
     await app.define()
@@ -197,7 +200,8 @@ async def test_elements_come_and_go(app: App, room_name: str) -> None:
 
 async def test_what_is_set_before_the_element_is_defined_counts(app: App, room_name: str) -> None:
     """
-    A framework may render before the element's script came: the room, the mood and the words are those that it set (U1).
+    A framework may render before the element's script came: the room, the mood and the words are those that
+    it set (U1).
     """
     await app.load()
     await app.show({"room": room_name, "mood": "release", "label": "{count} here"})
@@ -213,7 +217,8 @@ async def test_what_is_set_before_the_element_is_defined_counts(app: App, room_n
 
 async def test_every_attribute_may_be_set_by_a_framework(app: App, room_name: str, peer: BringPeer) -> None:
     """
-    Mood, words, fewest, most and whether it is counted follow what the framework renders, and what it renders no more (U1).
+    Mood, words, fewest, most and whether it is counted follow what the framework renders, and what it renders
+    no more (U1).
     """
     other = await peer()
     await app.define()

@@ -4,7 +4,9 @@ from node import node
 
 
 def test_a_listener_is_given_the_value() -> None:
-    """Every listener of a type is given what was emitted, in the order of the listeners, and no other type's."""
+    """Every listener of a type is given what was emitted, in the order
+    of the listeners, and no other type's.
+    """
     assert node(
         "emitter.js",
         """(() => {

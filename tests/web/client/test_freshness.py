@@ -23,7 +23,9 @@ def run(steps: str, *given: Any) -> Any:
 
 
 def test_a_polled_presence_is_live_until_after_the_next_poll() -> None:
-    """A polled presence becomes stale by itself, `poll_ms` and `stale_after_ms` after it came, and stays; its age is known."""
+    """A polled presence becomes stale by itself, `poll_ms` and `stale_after_ms` after it came, and stays; its
+    age is known.
+    """
     assert run("""
         freshness.receive(presence(), 'polling'); pass(1499); const before = freshness.ageMs; pass(1);
         return [log, before, freshness.presence.count, 'type' in freshness.presence];
@@ -31,7 +33,9 @@ def test_a_polled_presence_is_live_until_after_the_next_poll() -> None:
 
 
 def test_a_pushed_presence_is_live_while_it_is_connected() -> None:
-    """A pushed presence has no age; when the connection is lost it is live for `stale_after_ms` since it came."""
+    """A pushed presence has no age; when the connection is lost it is live for `stale_after_ms` since it
+    came.
+    """
     assert run("""
         freshness.receive(presence(), 'socket'); pass(60000); const age = freshness.ageMs;
         freshness.receive(presence(), 'socket'); pass(600); freshness.disconnect(); pass(399); const left = freshness.state; pass(1);
@@ -52,7 +56,9 @@ def test_the_state_follows_from_the_method(method: str, state: str) -> None:
 
 
 def test_an_older_copy_is_ignored() -> None:
-    """An older polled presence is ignored while a later one is live, and taken after that; pushed ones are always taken."""
+    """An older polled presence is ignored while a later one is live, and taken after that; pushed ones are
+    always taken.
+    """
     assert run("""
         const receive = (count, as_of_ms, transport) => { freshness.receive(presence({count, as_of_ms}), transport); return freshness.presence.count; };
         const first = [receive(1, 50, 'polling'), receive(2, 40, 'polling')]; pass(1500);
@@ -107,7 +113,9 @@ def test_a_clock_that_was_set_is_measured_again() -> None:
 
 
 def test_a_snapshot_brings_another_tab_up_to_date() -> None:
-    """From the snapshot of one, another has the same presence, of the same age, and the same clock; and is disconnected with it."""
+    """From the snapshot of one, another has the same presence, of the same age, and the same clock; and is
+    disconnected with it.
+    """
     assert run("""
         freshness.setClock({sentMs: nowMs - 10, nowMs: nowMs + 95}); freshness.receive(presence(), 'polling'); pass(300);
         const other = new it.Freshness(); let clocks = 0; other.on({clock: () => clocks++});
@@ -121,8 +129,8 @@ def test_a_snapshot_brings_another_tab_up_to_date() -> None:
 
 def test_a_clock_that_is_set_back_makes_nothing_live_for_longer() -> None:
     """
-    A presence came at a time that the clock has yet to reach again. It was live until then: for hours, although no poll
-    succeeded any more.
+    A presence came at a time that the clock has yet to reach again. It was live until then: for hours,
+    although no poll succeeded any more.
     """
     assert run("""
         nowMs = 7 * 3600000; freshness.receive(presence(), 'polling'); freshness.disconnect();

@@ -35,7 +35,9 @@ OURS = '{"error": {"code": "busy", "message": "no", "status": 0}}'
     [(400, OURS, True), (404, OURS, True), (429, OURS, False), (503, OURS, False), (404, "<html>", False), (400, "null", False)],
 )  # fmt: skip
 def test_only_errors_of_our_own_server_are_final(status: int, body: str, *, stops: bool) -> None:
-    """A status below 500 that is not 429, in the shape of our errors, stops the client; a proxy's page does not."""
+    """A status below 500 that is not 429, in the shape of our errors, stops the client; a proxy's page does
+    not.
+    """
     assert outcome(status, body)["stop"] is stops
 
 

@@ -1,4 +1,6 @@
-"""The count between two polls, asked directly in Node; ``test_polling.py`` replays long sequences beside the core's."""
+"""The count between two polls, asked directly in Node; ``test_polling.py`` replays long sequences beside the
+core's.
+"""
 
 from typing import Any
 
@@ -7,7 +9,9 @@ from node import node
 
 
 def displayed(*starts_and_presences: tuple[int | None, dict[str, Any]], at_ms: list[int]) -> Any:
-    """Interpolate from counts to presences that came at 0 ms, each in a second, and read the displayed count at some instants."""
+    """Interpolate from counts to presences that came at 0 ms, each in a second, and read the displayed count
+    at some instants.
+    """
     return node(
         "interpolation.js",
         "given[0].map(([start, presence]) => {"
@@ -20,7 +24,8 @@ def displayed(*starts_and_presences: tuple[int | None, dict[str, Any]], at_ms: l
 
 def test_it_begins_inside_the_new_interval_and_ends_at_the_count() -> None:
     """
-    A displayed count outside the new interval moves to its nearest end at once; from there it reaches the count with the next poll.
+    A displayed count outside the new interval moves to its nearest end at once; from there it reaches the
+    count with the next poll.
     """
     presence = {"count": 100, "low": 90, "high": 110}
     changes = ((40, presence), (140, presence), (140, {**presence, "high": None}))
@@ -43,7 +48,8 @@ def test_halves_are_rounded_as_in_the_core() -> None:
     """
     Halfway between two counts the browser and the Python client show the same one, upwards and downwards.
 
-    The core rounded halves to the even number and the browser upwards: halfway from 0 to 5 one showed 2 and the other 3.
+    The core rounded halves to the even number and the browser upwards: halfway from 0 to 5 one showed 2 and
+        the other 3.
     """
     paths = [(start, end) for start in (0, 1, 7) for end in range(12)]
     here = node(

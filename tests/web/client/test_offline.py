@@ -1,4 +1,6 @@
-"""A client without a server: from a static file it says how many are usually there, as Python would, and never more than that."""
+"""A client without a server: from a static file it says how many are usually there, as Python would, and
+never more than that.
+"""
 
 import functools
 import http.server
@@ -135,7 +137,8 @@ JOIN = """(options) => import('/client.js').then(({join}) => { window.room = joi
 @pytest.mark.asyncio(loop_scope="session")
 async def test_without_a_server(site: tuple[str, Path, type[Files]], page: Page) -> None:
     """
-    Only the file is requested; the count is marked as estimated, changes with the hour, and outlives the network.
+    Only the file is requested; the count is marked as estimated, changes with the hour, and outlives the
+    network.
     """
     _, folder, files = site
     (folder / "rooms" / "lobby").mkdir(parents=True)
@@ -208,7 +211,9 @@ async def test_reports_are_posted(site: tuple[str, Path, type[Files]], page: Pag
 
 
 def test_a_mood_that_is_set_before_the_join_is_reported_with_it() -> None:
-    """While the averages are on their way a mood is no event of its own: what is collected begins with the join."""
+    """While the averages are on their way a mood is no event of its own: what is collected begins with the
+    join.
+    """
     reported = node(
         "offline.js",
         """await (async () => {

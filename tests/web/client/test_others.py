@@ -9,7 +9,9 @@ from node import node
 
 
 def others(*presences: Any, counted: bool = True, displayed: int | None = None) -> list[Any]:
-    """What is found of each presence: its exact number, what is shown, whether that is rounded, and whether none is certain."""
+    """What is found of each presence: its exact number, what is shown, whether that is rounded, and whether
+    none is certain.
+    """
     given = [
         {"count": count, "low": low, "high": high, "label": label[0] if label else f"{count:,}"}
         for count, low, high, *label in presences
@@ -25,7 +27,8 @@ def others(*presences: Any, counted: bool = True, displayed: int | None = None) 
 
 def test_the_reader_is_no_other() -> None:
     """
-    U3: a counted reader is not one of the others, of whom there are never fewer than none nor more than the interval has room for.
+    U3: a counted reader is not one of the others, of whom there are never fewer than none nor more than the
+        interval has room for.
     """
     found: dict[tuple[Any, ...], list[Any]] = {
         (1, 1, 1): [0, 0, False, True],

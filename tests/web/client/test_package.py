@@ -41,7 +41,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_is_packed(package: Path) -> None:
     """
-    The client, its types and the script for one line of HTML are packed; the page that the server shows is not.
+    The client, its types and the script for one line of HTML are packed; the page that the server shows is
+    not.
     """
     files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
     sources = {file.stem for file in CLIENT.glob("*.js")}
@@ -66,7 +67,8 @@ def test_what_is_packed(package: Path) -> None:
 
 def test_what_is_handed_out_is_what_was_built(package: Path) -> None:
     """
-    The client that our servers hand out is that of npm, built from the sources as they are: after a change, `make web`.
+    The client that our servers hand out is that of npm, built from the sources as they are: after a change,
+        `make web`.
     """
     for file in (package / "dist").iterdir():
         assert (CLIENT / "dist" / file.name).read_bytes() == file.read_bytes(), file.name
@@ -155,7 +157,8 @@ def test_the_types_name_what_is_there() -> None:
 
 def test_the_types_of_the_element_name_what_is_there() -> None:
     """
-    Every property that the types promise is one of the element, and can be set where they say so; and no other is public.
+    Every property that the types promise is one of the element, and can be set where they say so; and no
+    other is public.
     """
     types = (CLIENT / "element.d.ts").read_text()
     promised = {kind: re.findall(rf"^  {kind} (\w+)\(", types, re.MULTILINE) for kind in ("get", "set")}
@@ -198,8 +201,8 @@ def test_it_runs_in_node(
     package: Path, server: ServerProcess, program: str, flag: str, transport: str
 ) -> None:
     """
-    In Node it joins, feels and leaves: over a socket where Node has one, by polls where it does not, as in 20 and 21; and then
-    the process can end.
+    In Node it joins, feels and leaves: over a socket where Node has one, by polls where it does not, as in 20
+    and 21; and then the process can end.
     """
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     if int(version[1:].partition(".")[0]) < 22:

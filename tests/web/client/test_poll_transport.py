@@ -1,4 +1,6 @@
-"""A room that polls, in Chromium: who reports, the count displayed between two polls, and what caches answer."""
+"""A room that polls, in Chromium: who reports, the count displayed
+between two polls, and what caches answer.
+"""
 
 import asyncio
 import functools
@@ -143,7 +145,8 @@ async def test_heartbeats(serve: Serve, open_page: OpenPage) -> None:
 
 async def test_only_tickets_below_the_rate_report(serve: Serve, browser: Browser, room_name: str) -> None:
     """
-    At a low rate a visitor with a high ticket only reads, even when the mood changes; one with a low ticket reports.
+    At a low rate a visitor with a high ticket only reads, even when the mood changes; one with a low ticket
+    reports.
     """
     server = serve(*POLLED[:-2], "--panel-size", "1")
     address = f"{server.url}/v1/rooms/{room_name}"
@@ -184,7 +187,8 @@ RECORD = """(() => {
 
 async def test_between_polls_the_count_is_interpolated(polled: ServerProcess, stage: Page) -> None:
     """
-    Recorded in every frame over 10 polls: inside of the latest interval, one way to the latest count, never through 0.
+    Recorded in every frame over 10 polls: inside of the latest interval, one way to the latest count, never
+        through 0.
     """
     counts = [
         (1_000, 900, 1_100),
@@ -310,7 +314,8 @@ async def test_a_proxys_page_is_no_presence(polled: ServerProcess, open_page: Op
 
 async def test_a_report_that_was_shed_waits_for_a_poll(polled: ServerProcess, stage: Page) -> None:
     """
-    A report that is shed is not simply repeated: after the server's time the rate is read again, and then reported.
+    A report that is shed is not simply repeated: after the server's time the rate is read again, and then
+        reported.
     """
     asked: list[tuple[str, float]] = []
 

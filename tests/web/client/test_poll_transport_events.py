@@ -35,7 +35,9 @@ def run(steps: str) -> Any:
 
 
 def test_a_poll_and_a_report_bring_a_presence_each() -> None:
-    """The presence is read; the report that follows measures the clock and shows that the visitor is counted."""
+    """The presence is read; the report that follows measures the clock
+    and shows that the visitor is counted.
+    """
     assert run("start(); await turns(); return [log, requests];") == [
         ["presence", "heartbeat", "time", "counted", "presence", "heartbeat"],
         [[0, "poll"], [0, "calm"]],
@@ -83,7 +85,9 @@ def test_an_unknown_mood_is_an_event_and_then_left_out() -> None:
 
 
 def test_a_leave_is_sent_for_a_report() -> None:
-    """When the visit ends a leave is sent for a report that counts; not before there is one, and not for a lost connection."""
+    """When the visit ends a leave is sent for a report that counts; not before there is one, and not for a
+    lost connection.
+    """
     leave = ["http://room.example/v1/rooms/lobby/leave", "v"]
     end = "await turns(); return [beacons, log.filter((type) => type === 'left').length, ending];"
     assert run(f"start(); await turns(); visit.abort(); {end}") == [[leave], 1, {}]

@@ -13,7 +13,8 @@ from breathing_room.core.tickets import ticket
 from node import node
 
 ROOM = "lobby"
-# As in tests/core/test_tickets.py, and a long id, a signed one, and what UTF-8 writes in two and in four bytes.
+# As in tests/core/test_tickets.py, and a long id, a signed one, and what UTF-8 writes in two and in four
+# bytes.
 TICKETS = [
     ("", "", 0),
     ("0123456789abcdef", "lobby", 20_454),
@@ -132,7 +133,8 @@ REPLAY = """given.map(([visitor, drawn, calls]) => {
 
 def test_the_poller_is_pythons() -> None:
     """
-    Through late and early responses, failures, load shedding, new epochs and moods, both do the same at the same time.
+    Through late and early responses, failures, load shedding, new epochs and moods, both do the same at the
+    same time.
     """
     plays = [(f"visitor-{seed:08}" if seed else None, seed) for seed in range(40)]
     played = [play(visitor, seed) for visitor, seed in plays]

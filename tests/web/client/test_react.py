@@ -1,4 +1,6 @@
-"""The React hook, run in Node with hooks and rooms of a few lines, so that each render and each effect is a test's to call."""
+"""The React hook, run in Node with hooks and rooms of a few lines, so that each render and each effect is a
+test's to call.
+"""
 
 import json
 from typing import Any
@@ -39,7 +41,8 @@ def run(steps: str) -> Any:
 
 def test_one_room_while_the_component_is_mounted() -> None:
     """
-    Renders with equal options share one room; other options leave it for another; unmounted, the hook leaves and listens no more.
+    Renders with equal options share one room; other options leave it for another; unmounted, the hook leaves
+    and listens no more.
     """
     assert run("""
         show({room: 'lobby'}); show({room: 'lobby'});
@@ -51,7 +54,8 @@ def test_one_room_while_the_component_is_mounted() -> None:
 
 def test_what_the_room_says_is_seen_by_the_next_render() -> None:
     """
-    Before the room says anything the state is unknown; each of its events shows in the next render, and a mood can be set.
+    Before the room says anything the state is unknown; each of its events shows in the next render, and a
+    mood can be set.
     """
     assert run("""
         const before = show({});

@@ -23,7 +23,9 @@ def intervals() -> list[tuple[int, int, int]]:
 
 
 def test_it_rounds_as_python_does() -> None:
-    """Step, figure and whether that is exact are those of a label that was not shown before, and lie in the interval."""
+    """Step, figure and whether that is exact are those of a label that was not shown before, and lie in the
+    interval.
+    """
     given = intervals()
     steps = node("rounding.js", "given[0].map(([, low, high]) => it.precision(low, high))", given)
     found = node("rounding.js", "given[0].map((interval) => it.rounded(...interval))", given)

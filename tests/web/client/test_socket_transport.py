@@ -65,7 +65,8 @@ SENT = """
 
 def test_pings_and_requests_for_the_time() -> None:
     """
-    The time is asked for at 0, 0.2, 0.5, 1 and 3 s; a ping is sent every `ping_ms` of the config, 20 s without one, from the join on.
+    The time is asked for at 0, 0.2, 0.5, 1 and 3 s; a ping is sent every `ping_ms` of the config, 20 s
+    without one, from the join on.
     """
     steps = f"{SENT} const socket = start({{config: given[0]}}); socket.onopen(); passWithAnswers(socket, 60000); return sent;"
     time = [0, 200, 500, 1_000, 3_000]
@@ -115,7 +116,8 @@ def test_each_connection_asks_for_the_time_again() -> None:
 
 def test_a_late_timer_of_a_visible_page_asks_for_the_time_again() -> None:
     """
-    A ping that comes an interval late shows that the computer slept; in a hidden page, where timers are always late, it shows nothing.
+    A ping that comes an interval late shows that the computer slept; in a hidden page, where timers are
+    always late, it shows nothing.
     """
     steps = f"""
         {SENT} globalThis.document = {{hidden: given[0]}};
@@ -129,7 +131,8 @@ def test_a_late_timer_of_a_visible_page_asks_for_the_time_again() -> None:
 
 def test_a_connection_without_answers_is_lost() -> None:
     """
-    Where no answer comes for 10 s the connection is closed by a code that keeps the visitor, and a later retry may follow.
+    Where no answer comes for 10 s the connection is closed by a code that keeps the visitor, and a later
+    retry may follow.
     """
     assert run("""
         const mute = start(); pass(9999); const before = mute.closed; pass(1);
@@ -162,7 +165,8 @@ def test_messages_are_passed_on_and_malformed_ones_are_ignored() -> None:
 
 def test_a_rejected_join_stops_and_an_unknown_mood_joins_again() -> None:
     """
-    A join that is rejected is not repeated; after an unknown mood another connection joins without it; a later error is an event only.
+    A join that is rejected is not repeated; after an unknown mood another connection joins without it; a
+    later error is an event only.
     """
     assert run("""
         const error = (code) => ({type: 'error', error: {code, message: 'no'}});
@@ -182,7 +186,8 @@ def test_a_rejected_join_stops_and_an_unknown_mood_joins_again() -> None:
 
 def test_close_codes_mean_what_they_mean_to_the_core() -> None:
     """
-    Whether a client comes back after a close code is the same here and in ``wire.py``, for every code that a server may send.
+    Whether a client comes back after a close code is the same here and in ``wire.py``, for every code that a
+    server may send.
     """
     codes = [*range(1_000, 1_016), *range(3_000, 3_010), *range(4_000, 5_000, 20), 4_499, 4_500, 4_501, 4_999]
     stops = run(

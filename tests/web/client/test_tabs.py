@@ -46,7 +46,8 @@ async def tabs(open_page: OpenPage, proxy: Proxy, context: BrowserContext, count
 
 async def test_one_connection(browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer) -> None:
     """
-    Four tabs have one socket; every tab gets its presences and the server's time, and can change the mood of all.
+    Four tabs have one socket; every tab gets its presences and the server's time, and can change the mood of
+    all.
     """
     context = await browser.new_context()
     pages = await tabs(open_page, proxy, context, 4)
@@ -74,8 +75,8 @@ async def test_one_connection(browser: Browser, proxy: Proxy, open_page: OpenPag
 
 async def test_one_person_throughout(proxy: Proxy, room_name: str, peer: BringPeer, tmp_path: Path) -> None:
     """
-    Two tabs, five reloads, one really put to sleep by the browser and woken, then the other, one closed: one person. The last one
-    closed: none within 2 s.
+    Two tabs, five reloads, one really put to sleep by the browser and woken, then the other, one closed: one
+    person. The last one closed: none within 2 s.
     """
     observer = await peer(observe=True)
     url, is_alone = f"{proxy.url}/?room={room_name}", f"people.textContent === '{ALONE}'"
@@ -92,7 +93,9 @@ async def test_one_person_throughout(proxy: Proxy, room_name: str, peer: BringPe
         leading, following = (first, second) if await first.evaluate("leads") else (second, first)
 
         async def is_gone(mood: str) -> None:
-            """Wait until the leave of the other tab was sent, which is ignored while there is a socket, and a mood after it was received."""
+            """Wait until the leave of the other tab was sent, which is ignored while there is a socket, and a
+            mood after it was received.
+            """
             await until(lambda: any(head.startswith(b"post") and b"/leave " in head for head in proxy.heads))
             proxy.heads.clear()
             await leading.evaluate(f"import('/page.js').then(({{room}}) => room.setMood('{mood}'))")
@@ -129,7 +132,8 @@ async def test_the_next_tab_takes_over(
     browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer
 ) -> None:
     """
-    When the leading tab closes, crashes or navigates away, another connects at once, and the person is never counted out.
+    When the leading tab closes, crashes or navigates away, another connects at once, and the person is never
+    counted out.
     """
     observer = await peer(observe=True)
     first, second, third, fourth = await tabs(open_page, proxy, await browser.new_context(), 4)
@@ -141,7 +145,8 @@ async def test_the_next_tab_takes_over(
     with contextlib.suppress(Error):
         await second.goto("chrome://crash")
     await until(lambda: sockets(proxy) == 3)
-    # A tab that goes before it is counted sends a leave, since all of them may have closed: the visitor is gone until the next tab joins.
+    # A tab that goes before it is counted sends a leave, since all of them may have closed: the visitor is
+    # gone until the next tab joins.
     await until(lambda: any('"presence"' in text for text in heard))
     await third.goto("about:blank")
     await until(lambda: sockets(proxy) == 4)
@@ -173,8 +178,8 @@ async def test_all_tabs_close_in_one_instant(
     serve: Serve, browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer
 ) -> None:
     """
-    When a browser with several tabs is closed the person is gone: at once, or where no tab could know that it was the last,
-    after grace_ms.
+    When a browser with several tabs is closed the person is gone: at once, or where no tab could know that it
+    was the last, after grace_ms.
     """
     server = serve("--grace-ms", "1500")
     proxy.port = server.port
@@ -209,7 +214,8 @@ async def test_without_locks(browser: Browser, proxy: Proxy, open_page: OpenPage
 
 async def test_a_polled_room(serve: Serve, browser: Browser, proxy: Proxy, open_page: OpenPage) -> None:
     """
-    Of three tabs in a polled room one polls and reports; when it closes the next one does, without a leave in between.
+    Of three tabs in a polled room one polls and reports; when it closes the next one does, without a leave in
+    between.
     """
     server = serve("--mode", "poll", "--poll-ms", "1000", "--presence-max-age-s", "0")
     proxy.port = server.port

@@ -21,7 +21,9 @@ STAGE = """
 
 @pytest.mark.parametrize("file", KINDS)
 def test_it_ends_when_it_is_closed_and_when_the_visit_is_over(file: str) -> None:
-    """A transport has a name and all that a connector asks of it; closed twice, or with its visit over, it ends, and no timer is left."""
+    """A transport has a name and all that a connector asks of it; closed twice, or with its visit over, it
+    ends, and no timer is left.
+    """
     kind, name = KINDS[file]
     for end in ("transport.close(); transport.close();", "visit.abort();"):
         assert node(

@@ -78,7 +78,9 @@ def test_one_tab_connects_and_the_others_follow() -> None:
 
 
 def test_when_the_leading_tab_closes_the_next_connects_as_the_same_visitor() -> None:
-    """The leading tab only drops its connection, no leave is sent, and the other one connects with the same id."""
+    """The leading tab only drops its connection, no leave is sent, and the other one connects with the same
+    id.
+    """
     assert run("""
         const first = open('first'), second = open('second');
         first.visit.start(); second.visit.start(); await settle(); receive(first); logged();
@@ -96,7 +98,9 @@ def test_the_last_tab_leaves() -> None:
 
 
 def test_a_browser_that_closes_all_tabs_at_once_leaves() -> None:
-    """The first tab leaves the visit to the second; that one closes before it is counted, and so sends the leave that is owed."""
+    """The first tab leaves the visit to the second; that one closes before it is counted, and so sends the
+    leave that is owed.
+    """
     assert run("""
         const first = open('first'), second = open('second');
         first.visit.start(); second.visit.start(); await settle(); receive(first); logged();
@@ -116,7 +120,9 @@ def test_once_the_next_tab_is_counted_no_leave_is_owed() -> None:
 
 
 def test_a_frozen_tab_sends_no_leave() -> None:
-    """A tab that is frozen drops the connection, sends no leave, and starts the visit again when it is resumed."""
+    """A tab that is frozen drops the connection, sends no leave, and starts the visit again when it is
+    resumed.
+    """
     assert run("""
         const only = open('only'); only.visit.start(); await settle(); receive(only); logged();
         only.visit.end({graceful: false}); await settle(); only.visit.start(); await settle(); return logged();
@@ -124,7 +130,9 @@ def test_a_frozen_tab_sends_no_leave() -> None:
 
 
 def test_a_mood_reaches_the_other_tabs_and_the_next_visit() -> None:
-    """Another tab is sent the mood, and a tab that opens later has it stored; one that was cleared is only sent."""
+    """Another tab is sent the mood, and a tab that opens later has it stored; one that was cleared is only
+    sent.
+    """
     assert run("""
         const first = open('first'), second = open('second'), moods = [];
         second.visit.on({mood: (mood) => moods.push(mood)});

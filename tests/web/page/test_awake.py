@@ -69,9 +69,11 @@ def test_a_refused_lock_releases_the_button() -> None:
 
 def test_quick_presses_leave_no_lock_behind() -> None:
     """
-    However fast the button is pressed while locks are on their way, releasing it releases every lock that was given.
+    However fast the button is pressed while locks are on their way, releasing it releases every lock that was
+    given.
 
-    Pressed on, off and on before the first lock came, two came, and the earlier one was never released: the screen stayed on.
+    Pressed on, off and on before the first lock came, two came, and the earlier one was never released: the
+        screen stayed on.
     """
     assert run("""
         browser(true);
@@ -87,7 +89,8 @@ def test_quick_presses_leave_no_lock_behind() -> None:
 
 def test_a_page_that_is_shown_again_takes_the_lock_again() -> None:
     """
-    The browser takes the lock of a hidden page; shown again, the page asks for it, but only while the button is pressed.
+    The browser takes the lock of a hidden page; shown again, the page asks for it, but only while the button
+    is pressed.
     """
     assert run("""
         browser(true);

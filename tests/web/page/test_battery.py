@@ -1,4 +1,6 @@
-"""What the open page takes of the browser's main thread; `python scripts/battery.py` measures a whole minute, in every room."""
+"""What the open page takes of the browser's main thread; `python scripts/battery.py` measures a whole minute,
+in every room.
+"""
 
 import importlib
 from pathlib import Path

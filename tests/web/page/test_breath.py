@@ -23,7 +23,8 @@ def test_the_page_breathes_as_the_core_does(pattern: Any) -> None:
 
 def test_the_lungs_fill_and_empty() -> None:
     """
-    The animation is full after the inhale and through the hold, and empty after the exhale and through the rest.
+    The animation is full after the inhale and through the hold, and empty after the exhale and through the
+    rest.
     """
     phases = [["inhale", 4_000], ["hold", 4_000], ["exhale", 4_000], ["rest", 4_000]]
     frames = node("breath.js", "it.keyframes(given[0], (full) => ({full}))", phases)

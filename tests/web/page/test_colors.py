@@ -11,8 +11,9 @@ from node import PAGE, node
 Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
 
-# What linear sRGB becomes for eyes without one of the three cones. Source: Machado, Oliveira, Fernandes, "A Physiologically-based
-# Model for Simulation of Color Vision Deficiency", IEEE TVCG 15(6), 2009, table 1, severity 1.0.
+# What linear sRGB becomes for eyes without one of the three cones. Source: Machado, Oliveira, Fernandes, "A
+# Physiologically-based Model for Simulation of Color Vision Deficiency", IEEE TVCG 15(6), 2009, table 1,
+# severity 1.0.
 EYES: dict[str, Matrix] = {
     "three cones": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
     "protanopia": (
@@ -31,8 +32,8 @@ EYES: dict[str, Matrix] = {
         (0.004733, 0.691367, 0.303900),
     ),
 }
-# OKLab (Ottosson, 2020): from linear sRGB to the cones, and from their cube roots to lightness and two hues. A distance of
-# 0.02 is about what can just be seen.
+# OKLab (Ottosson, 2020): from linear sRGB to the cones, and from their cube roots to lightness and two hues.
+# A distance of 0.02 is about what can just be seen.
 TO_CONES: Matrix = (
     (0.4122214708, 0.5363325363, 0.0514459929),
     (0.2119034982, 0.6806995451, 0.1073969566),
@@ -92,8 +93,8 @@ def distance(of: list[str], eyes: str) -> float:
 @pytest.mark.parametrize("eyes", EYES)
 def test_colors_stay_apart(eyes: str) -> None:
     """
-    Any two of the nine colors differ by more than four times what can just be seen, and those of the first four moods and
-    the unspoken by more than six times.
+    Any two of the nine colors differ by more than four times what can just be seen, and those of the first
+    four moods and the unspoken by more than six times.
     """
     every = colors()
     assert distance(every, eyes) > 4 * SEEN
@@ -120,7 +121,8 @@ def test_colors_are_light_enough() -> None:
 
 def test_color_is_never_the_only_sign() -> None:
     """
-    Each of the moods that a room can have has a shape of its own beside its color: no two have both in common.
+    Each of the moods that a room can have has a shape of its own beside its color: no two have both in
+        common.
     """
     marks = node("shapes.js", "[...Array(32).keys()].map((index) => [index % it.COLORS, it.shapeOf(index)])")
     assert len({tuple(mark) for mark in marks}) == 32

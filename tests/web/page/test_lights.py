@@ -1,4 +1,6 @@
-"""The painter of the sky, run in Node over canvases that count what is painted on them, and a timer that a test runs down."""
+"""The painter of the sky, run in Node over canvases that count what is painted on them, and a timer that a
+test runs down.
+"""
 
 from typing import Any
 
@@ -34,7 +36,8 @@ def run(steps: str) -> Any:
 
 def test_it_paints_only_while_a_light_appears_or_vanishes() -> None:
     """
-    A crowd fades in within 2.5 s, each of its lights once in every step, and then no timer is left and nothing is painted.
+    A crowd fades in within 2.5 s, each of its lights once in every step, and then no timer is left and
+    nothing is painted.
     """
     steps, lasted, painted, waiting, again = run("""
         lights.show({calm: 3, glad: 2});
@@ -74,7 +77,8 @@ def test_without_motion_the_sky_glimmers_and_does_not_turn() -> None:
 
 def test_a_canvas_is_no_finer_than_lights_need() -> None:
     """
-    Canvases follow the size of the sky, at one and a half pixels at most, and a size that is the same paints nothing again.
+    Canvases follow the size of the sky, at one and a half pixels at most, and a size that is the same paints
+    nothing again.
     """
     assert run("""
         const width = sky.canvases.map(({width}) => width), before = sum('cleared');

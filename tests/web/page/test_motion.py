@@ -1,4 +1,6 @@
-"""Endless animations in step with the server's time, run in Node over elements that only note what they are given."""
+"""Endless animations in step with the server's time, run in Node over elements that only note what they are
+given.
+"""
 
 from typing import Any
 
@@ -26,7 +28,8 @@ def run(steps: str) -> Any:
 
 def test_animations_are_made_once_for_a_name() -> None:
     """
-    The same name makes nothing again; another one ends what ran before; and after a rest the same name is made again.
+    The same name makes nothing again; another one ends what ran before; and after a rest the same name is
+    made again.
     """
     assert run("""
         make('turning', 1000, 2000); make('turning', 1000, 2000);
@@ -40,7 +43,8 @@ def test_animations_are_made_once_for_a_name() -> None:
 
 def test_an_animation_is_where_the_server_time_puts_it() -> None:
     """
-    Each is given the start that makes its place the time's remainder, on every page alike, however long the page is open.
+    Each is given the start that makes its place the time's remainder, on every page alike, however long the
+    page is open.
     """
     places = run("""
         make('turning', 1000, 7000);
@@ -53,7 +57,8 @@ def test_an_animation_is_where_the_server_time_puts_it() -> None:
 
 def test_only_a_drift_that_is_seen_is_set_right() -> None:
     """
-    A start that is off by less than 15 ms stays, also across the end of a turn; one that is off by more is moved.
+    A start that is off by less than 15 ms stays, also across the end of a turn; one that is off by more is
+    moved.
     """
     assert run("""
         make('turning', 1000);

@@ -30,7 +30,8 @@ def run(steps: str, *given: Any) -> Any:
 
 def test_the_word_is_that_of_the_phase() -> None:
     """
-    The orb shows the word of the phase that the core is in, returns what is left of it, and fades in only a new word.
+    The orb shows the word of the phase that the core is in, returns what is left of it, and fades in only a
+    new word.
     """
     instants = [0, 100, 4_200, 12_345, 16_050]
     seen = run(
@@ -65,7 +66,8 @@ def test_without_motion_the_light_only_dims_and_brightens() -> None:
 
 def test_one_breath_is_one_turn_of_every_animation() -> None:
     """
-    Each animation takes a whole breath; the same phases make none again, other phases replace them, and a rest ends all.
+    Each animation takes a whole breath; the same phases make none again, other phases replace them, and a
+    rest ends all.
     """
     assert run(
         """

@@ -24,7 +24,8 @@ BREATH = """import('/page.js').then(({breath}) => new Promise((resolve) => reque
 
 async def test_it_loads_clean(server: ServerProcess, browser: Browser, open_page: OpenPage) -> None:
     """
-    Loading and using the page breaks no rule of its policy, logs no error, and sends requests to its server only.
+    Loading and using the page breaks no rule of its policy, logs no error, and sends requests to its server
+    only.
     """
     context = await browser.new_context()
     asked: list[str] = []
@@ -94,7 +95,8 @@ async def test_rooms_are_apart(
 
 async def test_the_default_room_is_the_servers(serve: Serve, browser: Browser) -> None:
     """
-    U2: the page without ``?room=`` is that of the server's default room, also where there is no other, at no further round trip.
+    U2: the page without ``?room=`` is that of the server's default room, also where there is no other, at no
+        further round trip.
     """
     server = serve("--default-room", "evening", "--open-rooms", "false")
     context = await browser.new_context()
@@ -289,8 +291,8 @@ async def test_the_other_tab_follows(browser: Browser, open_page: OpenPage) -> N
 
 async def test_a_restart_is_no_exodus(serve: Serve, open_page: OpenPage) -> None:
     """
-    Server killed and started again: the page never says 0 or "first", says that the number is the last known, and is
-    live again.
+    Server killed and started again: the page never says 0 or "first", says that the number is the last known,
+    and is live again.
     """
     flags = ("--stale-after-ms", "1000", "--presence-max-age-s", "1", "--snapshot-ms", "100")
     server = serve(*flags)
@@ -318,8 +320,8 @@ async def test_a_restart_is_no_exodus(serve: Serve, open_page: OpenPage) -> None
 
 async def test_a_server_that_is_gone_for_20_s(proxy: Proxy, open_page: OpenPage, peer: BringPeer) -> None:
     """
-    For 20 s the page says quietly that its number is from before and that it tries to connect; it never shows another number, and
-    in the end it is live again.
+    For 20 s the page says quietly that its number is from before and that it tries to connect; it never shows
+    another number, and in the end it is live again.
     """
     page = await open_page(proxy.url)
     await peer()

@@ -56,7 +56,8 @@ async def test_axe_can_find(open_page: OpenPage) -> None:
 
 async def test_by_keyboard(open_page: OpenPage) -> None:
     """
-    With the keyboard alone each button is reached in the order of the page, is seen to be, and is pressed by either key.
+    With the keyboard alone each button is reached in the order of the page, is seen to be, and is pressed by
+    either key.
     """
     page = await open_page()
     await people(page, "you are the first one here")
@@ -100,7 +101,8 @@ async def test_what_a_screen_reader_reads(open_page: OpenPage, peer: BringPeer) 
 
 async def test_stillness(browser: Browser, open_page: OpenPage, peer: BringPeer) -> None:
     """
-    Who asked for reduced motion sees nothing move or grow: light only dims and brightens, and the words say the breath.
+    Who asked for reduced motion sees nothing move or grow: light only dims and brightens, and the words say
+        the breath.
     """
     context = await browser.new_context(reduced_motion="reduce")
     page = await open_page(context=context)
@@ -209,8 +211,8 @@ async def send_presence(page: Page, presence: dict[str, Any]) -> None:
 @pytest.mark.parametrize("lang", ["en", "de", "fr", "es", "pl"])
 async def test_it_fits_a_phone(browser: Browser, open_page: OpenPage, lang: str) -> None:
     """
-    With 20,000 people, in every language, all of it fits the screen of a phone, no word is cut, and every button is large
-    enough for a thumb.
+    With 20,000 people, in every language, all of it fits the screen of a phone, no word is cut, and every
+    button is large enough for a thumb.
     """
     context = await browser.new_context(viewport=PHONE, locale=lang)
     page = await open_page(context=context)
@@ -261,7 +263,8 @@ HIDE = """hidden => { Object.defineProperty(document, 'hidden', {value: hidden, 
 
 async def test_the_screen_stays_on_while_the_button_is_pressed(open_page: OpenPage) -> None:
     """
-    The screen is not kept on by default; one press takes the lock, also when the page is shown again; another releases it.
+    The screen is not kept on by default; one press takes the lock, also when the page is shown again; another
+    releases it.
     """
     page = await open_page(init=LOCKS)
     await people(page, "you are the first one here")

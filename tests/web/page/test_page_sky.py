@@ -1,4 +1,6 @@
-"""The sky as Chromium draws it: one light a person, the same in every page, and painted only after a join or a leave."""
+"""The sky as Chromium draws it: one light a person, the same in every page, and painted only after a join or
+a leave.
+"""
 
 from typing import Any
 
@@ -15,7 +17,8 @@ window.painted = 0;
 const {drawImage} = CanvasRenderingContext2D.prototype;
 CanvasRenderingContext2D.prototype.drawImage = function (...given) { painted += 1; return drawImage.apply(this, given); };
 """
-# Each layer of the sky as it is painted, and where it has turned to at one instant of a clock that no page can shift.
+# Each layer of the sky as it is painted, and where it has turned to at one instant of a clock that no page
+# can shift.
 SKY = """new Promise((resolve) => requestAnimationFrame(() => resolve({
   at_ms: performance.timeOrigin + performance.now(),
   layers: [...document.querySelectorAll('#sky canvas')].map((canvas) => {
@@ -42,7 +45,8 @@ async def sky(page: Page) -> Any:
 
 async def test_every_page_has_the_same_sky(open_page: OpenPage, peer: BringPeer) -> None:
     """
-    Pages that came at different times, with clocks 40 s apart, paint the same lights and have turned them as far, within 50 ms.
+    Pages that came at different times, with clocks 40 s apart, paint the same lights and have turned them as
+    far, within 50 ms.
     """
     shifted = COUNTER + "const now = Date.now; Date.now = () => now() + 40_000;"
     first = await open_page(init=COUNTER)
@@ -65,7 +69,8 @@ async def test_every_page_has_the_same_sky(open_page: OpenPage, peer: BringPeer)
 
 async def test_nothing_is_painted_without_a_join_or_a_leave(open_page: OpenPage, peer: BringPeer) -> None:
     """
-    A light is painted while it appears, and then no more; nor while the page is hidden, also after a join; shown again it catches up.
+    A light is painted while it appears, and then no more; nor while the page is hidden, also after a join;
+    shown again it catches up.
     """
     page = await open_page(init=COUNTER)
     await people(page, "you are the first one here")
@@ -85,8 +90,8 @@ async def test_nothing_is_painted_without_a_join_or_a_leave(open_page: OpenPage,
 
 async def test_lights_appear_gently(open_page: OpenPage, peer: BringPeer) -> None:
     """
-    After a join no light that was there moves or dims: each picture differs from the last only where the new light is,
-    and it comes in more than one step.
+    After a join no light that was there moves or dims: each picture differs from the last only where the new
+    light is, and it comes in more than one step.
     """
     page = await open_page(init=COUNTER)
     for mood in ("gratitude", "presence", "connection"):

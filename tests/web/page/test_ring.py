@@ -33,8 +33,8 @@ MIX = {"calm": [60, 30], "glad": [30, 30], "unspoken": [10, 0], "merged": [0, 0]
 
 def test_arcs_are_shares_and_bright_as_far_as_they_are_certain() -> None:
     """
-    An arc is as long as its share less the gap between two, its bright part as long as its certain people, and together they
-    fill the ring.
+    An arc is as long as its share less the gap between two, its bright part as long as its certain people,
+    and together they fill the ring.
     """
     arcs, certain, marks = run(
         """
@@ -53,7 +53,8 @@ def test_arcs_are_shares_and_bright_as_far_as_they_are_certain() -> None:
 
 def test_a_change_that_is_not_seen_is_not_drawn() -> None:
     """
-    A mix that differs by less than 0.3 % of the ring is left as it is; by 2 % and more it glides to its new place.
+    A mix that differs by less than 0.3 % of the ring is left as it is; by 2 % and more it glides to its new
+    place.
     """
     assert run("""
         const seen = [];
@@ -68,7 +69,8 @@ def test_a_change_that_is_not_seen_is_not_drawn() -> None:
 
 def test_the_colors_of_all_arcs_shine_into_the_orb() -> None:
     """
-    The orb's gradient names every mood that has people once around, in order, and an empty room leaves it as it was.
+    The orb's gradient names every mood that has people once around, in order, and an empty room leaves it as
+    it was.
     """
     gradient, after = run(
         """

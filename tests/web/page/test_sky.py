@@ -61,7 +61,8 @@ def test_a_large_crowd_has_a_few_hundred() -> None:
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_one_person_is_at_most_one_light(crowd: dict[str, int]) -> None:
     """
-    One person more in any mood brightens one light by at most its whole, and all others taken together lose less than that.
+    One person more in any mood brightens one light by at most its whole, and all others taken together lose
+    less than that.
     """
     for mood in (*crowd, "new"):
         before, after = brightnesses(crowd, {**crowd, mood: crowd.get(mood, 0) + 1})
@@ -81,7 +82,8 @@ def test_a_light_stays_in_its_place() -> None:
 
 def test_the_sky_is_spread_evenly() -> None:
     """
-    The lights of a crowd lie around the orb on all sides and layers, none on it or out of sight, and hardly two in one place.
+    The lights of a crowd lie around the orb on all sides and layers, none on it or out of sight, and hardly
+    two in one place.
     """
     asked = "given.flatMap((mood) => [...Array(80).keys()].map((index) => it.place(mood, index)))"
     lights = node("sky.js", asked, "gratitude", "presence", "release", "connection")
@@ -103,7 +105,8 @@ def fade(shown: Rows, wanted: Rows, elapsed_ms: int) -> Any:
 
 def test_lights_come_and_go_gently() -> None:
     """
-    A light takes 2.5 s to appear and to vanish, in steps of the time that went by, and stops where it should be.
+    A light takes 2.5 s to appear and to vanish, in steps of the time that went by, and stops where it should
+    be.
     """
     none: Rows = {}
     one: Rows = {"release": [1, 0.5]}

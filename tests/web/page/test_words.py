@@ -49,7 +49,8 @@ UNKNOWN = presence(None, 3, None, "unknown", "unknown")
 )
 def test_the_sentence(given: dict[str, Any] | None, state: str, sentence: str) -> None:
     """
-    U3: the sentence counts the others, never says 0, never takes a doubtful 1 for being alone, nor what is usual for who is here.
+    U3: the sentence counts the others, never says 0, never takes a doubtful 1 for being alone, nor what is
+        usual for who is here.
     """
     assert say("words.people(...given)", given, state, given and given["count"]) == sentence
 
@@ -134,7 +135,8 @@ def test_the_quiet_line(given: dict[str, Any] | None, state: str, age_ms: int, l
 )
 def test_plurals(lang: str, others: int, sentence: str) -> None:
     """
-    U3, U4: each language has its own plurals for the number of others, and writes numbers as the visitor's country does.
+    U3, U4: each language has its own plurals for the number of others, and writes numbers as the visitor's
+        country does.
     """
     count = others + 1
     said = say("words.people(...given)", presence(count, count, count), "live", count, lang=lang)
@@ -160,8 +162,8 @@ def test_around_a_number_poles_have_one_plural() -> None:
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_language_says_everything(lang: str) -> None:
     """
-    U3, U4: a language has the phrases of English, each with the same places for numbers, and its sentences about people have every
-    form that a number of them takes, 1 as well.
+    U3, U4: a language has the phrases of English, each with the same places for numbers, and its sentences
+    about people have every form that a number of them takes, 1 as well.
     """
 
     def shape(phrases: Any) -> Any:
@@ -186,7 +188,8 @@ def test_every_language_says_everything(lang: str) -> None:
 
 def test_languages_are_found_by_their_file() -> None:
     """
-    The first wished language of which there is a file is spoken; what is no language, or a path, is passed over.
+    The first wished language of which there is a file is spoken; what is no language, or a path, is passed
+    over.
     """
     find = "await Promise.all(given.map(async (tags) => (await it.loadWords(tags)).lang))"
     wishes = [
@@ -220,7 +223,8 @@ def test_a_tally_is_no_finer_than_it_is_known(people: int, low: int, high: int, 
 
 def test_what_a_button_is_called() -> None:
     """
-    A mood's button says its name and its people to those who hear it, and of a merged mood only that few or none share it.
+    A mood's button says its name and its people to those who hear it, and of a merged mood only that few or
+    none share it.
     """
     name = "given.map((part) => words.button(part))"
     parts = [

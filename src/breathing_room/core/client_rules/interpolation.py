@@ -1,8 +1,9 @@
 """The displayed count between two polls: it moves from one presence to the next.
 
-Rules. The displayed count always lies in the interval of the latest presence: an interpolation that would start outside
-starts at the nearest end. It moves in one direction, from the count displayed now to the new count, and takes until the next poll.
-An unknown count is never a start: the first count after it is displayed at once, and no room appears to fill up from 0.
+Rules. The displayed count always lies in the interval of the latest presence: an interpolation that would
+start outside starts at the nearest end. It moves in one direction, from the count displayed now to the new
+count, and takes until the next poll. An unknown count is never a start: the first count after it is displayed
+at once, and no room appears to fill up from 0.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ class Interpolator:
         if self.end is None or self.start is None or now_ms >= self.began_at_ms + self.length_ms:
             return self.end
         share = max(0, now_ms - self.began_at_ms) / self.length_ms
-        # Halves go up, as `Math.round` has them, so that the browser shows the same; `round` would take the even number.
+        # Halves go up, as `Math.round` has them, so that the browser shows the same; `round` would take the
+        # even number.
         return self.start + floor((self.end - self.start) * share + 0.5)
 
     def retarget(

@@ -1,20 +1,20 @@
 """A client without a connection: when it polls, reports and leaves.
 
-Rule: these are all the rules of a polling client, without any transport. The Python client, ``crowd --mode poll`` and the
-simulator run this file; the browser's ``polling.js`` implements the same in JavaScript.
+Rule: these are all the rules of a polling client, without any transport. The Python client, ``crowd --mode
+poll`` and the simulator run this file; the browser's ``polling.js`` implements the same in JavaScript.
 
-Theory of operation
--------------------
-A client *polls* the presence, which may come from a cache, every ``poll_ms``. The presence holds the sample rate in force, and with
-it the client knows whether it is in the sample: its ticket, drawn once for the whole visit, is below the rate. A client in the
-sample *reports*: at the start of its visit, on a change of mood, and otherwise once a ``heartbeat_ms``. All others only poll. No
+Theory of operation ------------------- A client *polls* the presence, which may come from a cache, every
+``poll_ms``. The presence holds the sample rate in force, and with it the client knows whether it is in the
+sample: its ticket, drawn once for the whole visit, is below the rate. A client in the sample *reports*: at
+the start of its visit, on a change of mood, and otherwise once a ``heartbeat_ms``. All others only poll. No
 client draws a random number for each report.
 
-A report is repeated until it is acknowledged, after waits with full jitter. One that the server rejects with a time to retry after
-is not simply repeated: the rate may have fallen meanwhile, so the client polls first.
+A report is repeated until it is acknowledged, after waits with full jitter. One that the server rejects with
+a time to retry after is not simply repeated: the rate may have fallen meanwhile, so the client polls first.
 
-Each client multiplies ``poll_ms`` by a factor from 0.9 to 1.1 that it draws once, and shifts its heartbeats by up to half a minute
-likewise. So clients that started together drift apart, and no later poll depends on chance.
+Each client multiplies ``poll_ms`` by a factor from 0.9 to 1.1 that it draws once, and shifts its heartbeats
+by up to half a minute likewise. So clients that started together drift apart, and no later poll depends on
+chance.
 """
 
 from dataclasses import dataclass
@@ -28,11 +28,15 @@ STRIDE_MIN: Final = 0.9
 STRIDE_MAX: Final = 1.1
 
 HEARTBEAT_JITTERED_MS: Final = 300_000
-"""Of a longer ``heartbeat_ms`` only so much is jittered: a tenth, 30 s, is less than the 45 s by which a report may be late."""
+"""Of a longer ``heartbeat_ms`` only so much is jittered: a tenth, 30 s, is less than the 45 s by which a
+report may be late.
+"""
 
 BACKOFF_MS: Final = 1_000
 BACKOFF_MAX_MS: Final = 30_000
-"""Full jitter: a random wait up to 1 s, 2 s, 4 s, … 30 s, so that a lease of one ``heartbeat_ms`` and 90 s outlasts several tries."""
+"""Full jitter: a random wait up to 1 s, 2 s, 4 s, … 30 s, so that a lease of one ``heartbeat_ms`` and 90 s
+outlasts several tries.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ class Poller:
         self._reported = False
         self._acknowledged = False
 
-    # --- Queries ----------------------------------------------------------------------------------------------
+    # --- Queries -------------------------------------------------------------------------------------------
 
     @property
     def next_at_ms(self) -> int:
@@ -180,10 +184,13 @@ class Poller:
         """Whether a report is under way. A leave must not overtake it."""
         return self._reporting
 
-    # --- Events -----------------------------------------------------------------------------------------------
+    # --- Events --------------------------------------------------------------------------------------------
 
     def due(self, now_ms: int) -> list[Request]:
-        """Return the requests to send now. Each is under way until one of the methods below is called for it."""
+        """Return the requests to send now.
+
+        Each is under way until one of the methods below is called for it.
+        """
         requests: list[Request] = []
         if self._report_at_ms <= now_ms:
             assert self._epoch is not None
@@ -253,7 +260,9 @@ class Poller:
             self._poll_at_ms = at_ms
 
     def epoch_expired(self, now_ms: int) -> None:
-        """Handle a report that was rejected because the visit began in an epoch that is over: start a new visit."""
+        """Handle a report that was rejected because the visit began in an epoch that is over: start a new
+        visit.
+        """
         self._reporting = self._acknowledged = False
         self._epoch = None
         self._ticket = 1.0
@@ -272,7 +281,7 @@ class Poller:
         """Return the leave to post; None if the server has no seat of this visitor."""
         return LeaveRequest(self._visitor) if self._reported and self._visitor is not None else None
 
-    # --- Inside -----------------------------------------------------------------------------------------------
+    # --- Inside --------------------------------------------------------------------------------------------
 
     def _note_rate(self, presence: Presence) -> None:
         """Take the rate of a presence, unless a cache kept that for so long that a newer one is known."""

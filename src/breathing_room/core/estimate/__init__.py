@@ -8,7 +8,9 @@ from math import sqrt
 from typing import Final
 
 Z: Final = 1.959963984540054
-"""The 97.5 % quantile of the normal distribution: intervals here cover the true value in 95 of 100 observations."""
+"""The 97.5 % quantile of the normal distribution: intervals here cover the true value in 95 of 100
+observations.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,8 @@ class Estimate:
     def rounded(self, people: int) -> tuple[int, int, int]:
         """Return the estimate in whole people, as it is published.
 
-        The ends go to the nearest whole number. Rounded outwards they would be wider by one on average, which is much where only a few
-        leases are suspect (``docs/decisions/0015-ends-go-to-the-nearest.md``).
+        The ends go to the nearest whole number. Rounded outwards they would be wider by one on average, which
+        is much where only a few leases are suspect (``docs/decisions/0015-ends-go-to-the-nearest.md``).
 
         Args:
             people: The published count.
@@ -44,7 +46,9 @@ EMPTY: Final = Estimate(0.0, 0.0, 0.0)
 
 
 def sum_estimates(*estimates: Estimate) -> Estimate:
-    """Add independent estimates: their variances add, and so do the squares of the distances of their ends."""
+    """Add independent estimates: their variances add, and so do the
+    squares of the distances of their ends.
+    """
     if len(estimates) == 1:
         return estimates[0]
     count = sum(estimate.count for estimate in estimates)

@@ -1,19 +1,21 @@
 """Distinct: count different visitors in 4 KB, without a list of them.
 
-Intuition: among many random numbers the longest run of leading zeros grows with their number: a run of k zeros suggests about ``2**k``
-different ones. A repeated number makes no run longer, so a visitor who comes back changes nothing.
+Intuition: among many random numbers the longest run of leading zeros grows with their number: a run of k
+zeros suggests about ``2**k`` different ones. A repeated number makes no run longer, so a visitor who comes
+back changes nothing.
 
-Model: HyperLogLog. The first ``P`` bits of a key choose one of ``m = 2**P`` registers, and the register keeps the longest run of zeros
-that the other bits of any key began with, plus one. Keys are uniform: they are keyed hashes already, of at least ``BITS`` bits.
-Sketches merge by taking the larger of each pair of registers, which is the sketch of the union. Nothing can be removed from a sketch,
-so the visitors of a day need a new one each day.
+Model: HyperLogLog. The first ``P`` bits of a key choose one of ``m = 2**P`` registers, and the register keeps
+the longest run of zeros that the other bits of any key began with, plus one. Keys are uniform: they are keyed
+hashes already, of at least ``BITS`` bits. Sketches merge by taking the larger of each pair of registers,
+which is the sketch of the union. Nothing can be removed from a sketch, so the visitors of a day need a new
+one each day.
 
-Error: 1.04 / sqrt(m) relative for many visitors, and that of counting occupied registers for few,
-``sqrt(m (exp(t) - t - 1)) / n`` with ``t = n / m``; whichever is less. m = 4,096 gives 1.6 % at most. An interval never begins below
-the number of occupied registers: at least one visitor occupied each.
+Error: 1.04 / sqrt(m) relative for many visitors, and that of counting occupied registers for few, ``sqrt(m
+(exp(t) - t - 1)) / n`` with ``t = n / m``; whichever is less. m = 4,096 gives 1.6 % at most. An interval
+never begins below the number of occupied registers: at least one visitor occupied each.
 
-Source: Flajolet, Fusy, Gandouet & Meunier, AOFA (2007) 137; the estimator is Ertl's, arXiv:1702.01284, algorithm 6; few visitors are
-Whang, Vander-Zanden & Taylor, ACM TODS 15 (1990) 208.
+Source: Flajolet, Fusy, Gandouet & Meunier, AOFA (2007) 137; the estimator is Ertl's, arXiv:1702.01284,
+algorithm 6; few visitors are Whang, Vander-Zanden & Taylor, ACM TODS 15 (1990) 208.
 """
 
 from math import expm1, inf, log, sqrt

@@ -1,14 +1,17 @@
 """History: predict a count that is not known from the same hour of past weeks.
 
-Intuition: a room is as full as it was at this hour in the last weeks, more or less as much as those weeks differed.
+Intuition: a room is as full as it was at this hour in the last weeks, more or less as much as those weeks
+differed.
 
-Model: the counts of one hour of the week in w weeks are independent and roughly normal. Their mean is the estimate, and another
-such count lies within ``t s sqrt(1 + 1 / w)`` of it, where s is their standard deviation and t the 97.5 % quantile of Student's
-distribution with w - 1 degrees of freedom. From fewer than two weeks no variance can be computed, and nothing is predicted.
-A crowd that comes and goes by chance has a variance of at least its mean (Poisson), so s is never taken to be less.
+Model: the counts of one hour of the week in w weeks are independent and roughly normal. Their mean is the
+estimate, and another such count lies within ``t s sqrt(1 + 1 / w)`` of it, where s is their standard
+deviation and t the 97.5 % quantile of Student's distribution with w - 1 degrees of freedom. From fewer than
+two weeks no variance can be computed, and nothing is predicted. A crowd that comes and goes by chance has a
+variance of at least its mean (Poisson), so s is never taken to be less.
 
-Error: that of a prediction, not of a measurement: a holiday is not in it. So it is always labelled ``estimated``, and used only
-in rooms whose config asks for it (``history_fallback``) and only while the method would be ``unknown``.
+Error: that of a prediction, not of a measurement: a holiday is not in it. So it is always labelled
+``estimated``, and used only in rooms whose config asks for it (``history_fallback``) and only while the
+method would be ``unknown``.
 
 Source: the prediction interval of a normal sample, e.g. Hahn & Meeker, Statistical Intervals (1991), ch. 4.
 """
@@ -58,7 +61,8 @@ def history_estimate(
         moods: The moods to estimate one by one.
 
     Returns:
-        People, and people of each mood, all with 95 % intervals; None where this hour was observed in fewer than two weeks.
+        People, and people of each mood, all with 95 % intervals; None where this hour was observed in fewer
+        than two weeks.
     """
     average = history.average(wall_ms)
     if average.weeks < WEEKS_MIN:
@@ -74,8 +78,8 @@ def predictions(history: History) -> list[dict[str, Any]]:
     """Return the averages of a room with prediction intervals, for clients that are offline.
 
     Returns:
-        As ``History.averages``, and for each hour ``low`` and ``high``, the ends of a 95 % interval for the people of another
-        such hour; both None where it was observed in fewer than two weeks.
+        As ``History.averages``, and for each hour ``low`` and ``high``, the ends of a 95 % interval for the
+        people of another such hour; both None where it was observed in fewer than two weeks.
     """
     hours = []
     for average in history.averages():

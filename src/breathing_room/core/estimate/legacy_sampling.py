@@ -1,19 +1,22 @@
-"""Legacy sampling: clients that report at random, counted without bias from their repeated reports; and the biased figure of the planning
-document.
+"""Legacy sampling: clients that report at random, counted without bias from their repeated reports; and the
+biased figure of the planning document.
 
-The planning document's clients report when they join and when their mood changes, and otherwise with a probability of
-3 % every 30 s. Its server kept each report for 120 s and divided their number by 0.03.
+The planning document's clients report when they join and when their mood changes, and otherwise with a
+probability of 3 % every 30 s. Its server kept each report for 120 s and divided their number by 0.03.
 
-Intuition: a first report or a change of mood carries no information on the number of clients, a random report does. All clients
-send random reports at the same known rate, 0.03 / 30 s, so the number of those in a window is proportional to the number of clients.
+Intuition: a first report or a change of mood carries no information on the number of clients, a random report
+does. All clients send random reports at the same known rate, 0.03 / 30 s, so the number of those in a window
+is proportional to the number of clients.
 
-Model: each client repeats an unchanged mood as a Poisson process of rate ``λ = 0.001 / s``. C repeats in a window of W
-are ``Poisson(λ W N)``, so ``N = C / (λ W)``. The interval is the score interval of a Poisson count. A repeat is distinguished from
-a first report by a keyed hash of the session id, remembered for ``MEMORY_MS``.
+Model: each client repeats an unchanged mood as a Poisson process of rate ``λ = 0.001 / s``. C repeats in a
+window of W are ``Poisson(λ W N)``, so ``N = C / (λ W)``. The interval is the score interval of a Poisson
+count. A repeat is distinguished from a first report by a keyed hash of the session id, remembered for
+``MEMORY_MS``.
 
-Error: 1 / sqrt(λ W N): 15 % for 250 clients and W = 180 s. Forgetting sessions after 120 s would bias by -80 %, since most
-repeats would look like first reports. The *naive* figure, kept as a baseline, is 3.8 times the true number for random reports alone
-and 8 times with first reports; just after all clients joined it is 33 times.
+Error: 1 / sqrt(λ W N): 15 % for 250 clients and W = 180 s. Forgetting sessions after 120 s would bias by -80
+%, since most repeats would look like first reports. The *naive* figure, kept as a baseline, is 3.8 times the
+true number for random reports alone and 8 times with first reports; just after all clients joined it is 33
+times.
 """
 
 from collections import OrderedDict, deque
@@ -82,7 +85,8 @@ def legacy_estimate(
         moods_count: Declared moods, and one for the unspoken.
 
     Returns:
-        People, people of each mood, all with 95 % intervals, and the weights by which they are apportioned to the moods.
+        People, people of each mood, all with 95 % intervals, and the weights by which they are apportioned to
+        the moods.
     """
     if not parts:
         return EMPTY, [EMPTY] * moods_count, [0] * moods_count
@@ -152,7 +156,9 @@ class LegacySamplingEstimator:
         return True
 
     def remove(self, session: VisitorKey) -> None:
-        """Remove a session that is counted in another way from now on; its random reports stay in the window."""
+        """Remove a session that is counted in another way from now on;
+        its random reports stay in the window.
+        """
         self._sessions.pop(session, None)
 
     def expire(self, now_ms: int) -> None:
@@ -184,8 +190,9 @@ class LegacySamplingEstimator:
     ) -> None:
         """Go on from a snapshot; the estimator is new.
 
-        Sessions are remembered over a restart, or all of them would count as first reports again. While the server was down no report could be
-        received, so the window skips that time; if it was longer than the window, observation starts again.
+        Sessions are remembered over a restart, or all of them would count as first reports again. While the
+        server was down no report could be received, so the window skips that time; if it was longer than the
+        window, observation starts again.
 
         Args:
             snapshot: What ``snapshot`` returned.
@@ -214,7 +221,9 @@ class LegacySamplingEstimator:
 
     @property
     def weights(self) -> list[int]:
-        """The weights by which people are apportioned to the moods: random reports, or before the first the last mood named."""
+        """The weights by which people are apportioned to the moods: random reports, or before the first the
+        last mood named.
+        """
         if self._repeats or not self._sessions:
             return self._tally
         _, named = next(reversed(self._sessions.values()))
@@ -224,8 +233,9 @@ class LegacySamplingEstimator:
         """Return the sums from which an estimate follows."""
         if self._since_ms is None or not self._sessions:
             return self._empty
-        # Before a whole window is over it is shorter, but never less than one heartbeat. No client sends a random report before
-        # its first heartbeat: of the time since the first session, half a heartbeat on average does not count.
+        # Before a whole window is over it is shorter, but never less than one heartbeat. No client sends a
+        # random report before its first heartbeat: of the time since the first session, half a heartbeat on
+        # average does not count.
         observed_ms = min(WINDOW_MS, max(HEARTBEAT_MS, now_ms - self._since_ms - HEARTBEAT_MS // 2))
         last_report_ms, _ = next(reversed(self._sessions.values()))
         return LegacySums(

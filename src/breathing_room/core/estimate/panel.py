@@ -1,16 +1,19 @@
 """The panel: estimate a crowd from the visitors who are asked to report.
 
-Intuition: ask one in ``1 / θ`` of the visitors; each who reports stands for ``1 / θ``. A ticket that each visitor holds for the whole
-visit decides whether it is asked, so the same visitors go on reporting, and the sample is one of visitors, not of heartbeats.
+Intuition: ask one in ``1 / θ`` of the visitors; each who reports stands for ``1 / θ``. A ticket that each
+visitor holds for the whole visit decides whether it is asked, so the same visitors go on reporting, and the
+sample is one of visitors, not of heartbeats.
 
-Model: tickets are independent and uniform, so of N visitors ``Binomial(N, θ)`` hold one below θ. Some of those who reported
-have left without a leave and are counted until their lease ends: *ghosts*. A ghost cannot be observed, but its lease expires,
-and leases expire at an observed rate r. A lease that ends ``τ`` after the last heartbeat belongs to a visitor who left, on average, half
-a heartbeat interval b after it. So at any time there are about ``g = r (τ - b / 2)`` ghosts (Little's law: a rate times a mean time).
+Model: tickets are independent and uniform, so of N visitors ``Binomial(N, θ)`` hold one below θ. Some of
+those who reported have left without a leave and are counted until their lease ends: *ghosts*. A ghost cannot
+be observed, but its lease expires, and leases expire at an observed rate r. A lease that ends ``τ`` after the
+last heartbeat belongs to a visitor who left, on average, half a heartbeat interval b after it. So at any time
+there are about ``g = r (τ - b / 2)`` ghosts (Little's law: a rate times a mean time).
 
-Error: with ``x = s - g`` and ``q = 1 - θ`` the variance of x is ``V = x q + g (1 + D / W)``: binomial thinning of the present visitors,
-and the ghosts, which are Poisson once for being there and once more for being inferred from a window W of expiries, where
-``D = τ - b / 2``. The interval is Wilson's score interval with that V, which stays right where few reported.
+Error: with ``x = s - g`` and ``q = 1 - θ`` the variance of x is ``V = x q + g (1 + D / W)``: binomial
+thinning of the present visitors, and the ghosts, which are Poisson once for being there and once more for
+being inferred from a window W of expiries, where ``D = τ - b / 2``. The interval is Wilson's score interval
+with that V, which stays right where few reported.
 
 Source: Wilson, JASA 22 (1927) 209; Little, Operations Research 9 (1961) 383. Compared with simulation in
 ``docs/topics/estimation.md``.
@@ -115,8 +118,8 @@ class PanelSums:
     def plus(self, other: Self) -> Self:
         """Add the seats of another replica under the same theta.
 
-        Windows differ for a while after a start. The expiries of the longer one are scaled to the shorter one, so the
-        expected number of ghosts is right, and its error is that of the shorter one.
+        Windows differ for a while after a start. The expiries of the longer one are scaled to the shorter
+        one, so the expected number of ghosts is right, and its error is that of the shorter one.
         """
         window_ms = min(self.window_ms, other.window_ms)
         expired = sum(
@@ -144,9 +147,9 @@ def crowd_estimate(panel: PanelSums, *, ghost_ms: float) -> tuple[Estimate, list
         ghost_ms: The mean time for which a ghost is counted.
 
     Returns:
-        People, and people of each mood, all with 95 % intervals. That of a mood comes from its own seats: a share of the whole
-        would claim too much. While some seats are left from before a restart, an interval begins where it would without
-        them.
+        People, and people of each mood, all with 95 % intervals. That of a mood comes from its own seats: a
+        share of the whole would claim too much. While some seats are left from before a restart, an interval
+        begins where it would without them.
     """
     counted = sum(panel.tally)
     ghosts = expected_ghosts(panel.expired, ghost_ms=ghost_ms, window_ms=panel.window_ms)
@@ -159,7 +162,8 @@ def crowd_estimate(panel: PanelSums, *, ghost_ms: float) -> tuple[Estimate, list
 
     crowd = estimate(counted, sum(panel.restored_tally))
     if crowd.count < 1.0 and panel.fresh:
-        # A report within the last heartbeat interval: at least one visitor is here, however many ghosts are expected.
+        # A report within the last heartbeat interval: at least one visitor is here, however many ghosts are
+        # expected.
         crowd = replace(crowd, count=1.0, high=max(crowd.high, 1.0))
     return crowd, [
         estimate(seats, restored) for seats, restored in zip(panel.tally, panel.restored_tally, strict=True)
@@ -174,8 +178,8 @@ def apportion(total: int, weights: Sequence[float]) -> list[int]:
         weights: Not negative. If all are 0, everything goes to the last.
 
     Returns:
-        Whole parts in the order of the weights, each within 1 of its exact share (largest remainders; Hamilton's
-        method).
+        Whole parts in the order of the weights, each within 1 of its exact share (largest remainders;
+        Hamilton's method).
     """
     whole = sum(weights)
     if whole <= 0:

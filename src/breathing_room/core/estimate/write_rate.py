@@ -2,30 +2,32 @@
 
 There are no leaves and no heartbeats: one write when a visitor joins, and one when its mood changes.
 
-Intuition: of the visitors who joined ``a`` ago, a share ``S(a)`` is still here. So the crowd is the sum of that share over all
-joins. The planning document's figure, the rate of writes times the mean visit, is the special case of a constant rate; in a room
-that fills or empties it is wrong by as much as the rate has changed within a visit.
+Intuition: of the visitors who joined ``a`` ago, a share ``S(a)`` is still here. So the crowd is the sum of
+that share over all joins. The planning document's figure, the rate of writes times the mean visit, is the
+special case of a constant rate; in a room that fills or empties it is wrong by as much as the rate has
+changed within a visit.
 
-Model: visits are independent, of one distribution that does not change, and do not depend on the time of the join. S is learned
-from the visits whose end is observed (the panel's, say) by the actuarial form of the product-limit estimator: in each step of age,
-of those still under observation, which share left. Visits that go on are *censored*: they count as
-under observation up to the age that they reached, and half of the step in which they reached it. Leaving them out would
-leave out the long ones. Nothing is known beyond the longest visit observed so far, and the curve is constant there: with
-60 completed visits that overestimates by about 1.5 % in a growing room, with 200 it is not measurable. Visits over
-``AGE_MAX_MS`` are taken to end then.
+Model: visits are independent, of one distribution that does not change, and do not depend on the time of the
+join. S is learned from the visits whose end is observed (the panel's, say) by the actuarial form of the
+product-limit estimator: in each step of age, of those still under observation, which share left. Visits that
+go on are *censored*: they count as under observation up to the age that they reached, and half of the step in
+which they reached it. Leaving them out would leave out the long ones. Nothing is known beyond the longest
+visit observed so far, and the curve is constant there: with 60 completed visits that overestimates by about
+1.5 % in a growing room, with 200 it is not measurable. Visits over ``AGE_MAX_MS`` are taken to end then.
 
-Error: given the joins, the people here are a sum of independent Bernoulli variables, of variance ``Σ S (1 - S)``. Added to it is the
-uncertainty of S, by Greenwood's formula carried through the sum: ``Σ_k g_k (Σ_{a ≥ a_k} S(a))²`` with ``g_k = d_k / (n_k (n_k - d_k))``, d_k
-having left of n_k in step k. For N people of mean visit T in a steady room, and m completed visits, that is about
-``N / 2 + N² / m`` where visits are exponential. When the observed visits are a large part of the crowd, the two errors are not independent
-and the interval is too wide.
+Error: given the joins, the people here are a sum of independent Bernoulli variables, of variance ``Σ S (1 -
+S)``. Added to it is the uncertainty of S, by Greenwood's formula carried through the sum: ``Σ_k g_k (Σ_{a ≥
+a_k} S(a))²`` with ``g_k = d_k / (n_k (n_k - d_k))``, d_k having left of n_k in step k. For N people of mean
+visit T in a steady room, and m completed visits, that is about ``N / 2 + N² / m`` where visits are
+exponential. When the observed visits are a large part of the crowd, the two errors are not independent and
+the interval is too wide.
 
 A change of mood moves a join from one mood to another; it adds no information on the count.
 
 Work: O(1) per event, amortized; one estimate is linear in the steps of age, 1,440 of them.
 
-Source: Kaplan & Meier, JASA 53 (1958) 457; Greenwood, Reports on Public Health 33 (1926) 1; Little, Operations Research 9
-(1961) 383. Compared with simulation in ``tests/core/estimate/test_write_rate.py``.
+Source: Kaplan & Meier, JASA 53 (1958) 457; Greenwood, Reports on Public Health 33 (1926) 1; Little,
+Operations Research 9 (1961) 383. Compared with simulation in ``tests/core/estimate/test_write_rate.py``.
 """
 
 from collections import deque
@@ -48,7 +50,8 @@ class Survival:
 
     def __init__(self) -> None:
         self._began_at_ms: dict[Hashable, int] = {}
-        # Visits that go on, by the step of the clock in which they began; and those that ended, by their age in steps.
+        # Visits that go on, by the step of the clock in which they began; and those that ended, by their age
+        # in steps.
         self._open: dict[int, int] = {}
         self._left = [0] * STEPS
         self.completed_count = 0
@@ -77,8 +80,8 @@ class Survival:
         """Estimate the survival function.
 
         Returns:
-            Two lists. The shares that last at least 0, 1, 2, … steps, beginning with 1 and never rising; and for each
-            step its term ``g`` of Greenwood's formula, 0 for a step in which no visit ended.
+            Two lists. The shares that last at least 0, 1, 2, … steps, beginning with 1 and never rising; and
+            for each step its term ``g`` of Greenwood's formula, 0 for a step in which no visit ended.
         """
         going_on = [0] * STEPS
         for step, visits in self._open.items():

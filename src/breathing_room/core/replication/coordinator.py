@@ -7,17 +7,17 @@ the *shards*, and they know no other object. What they send is what servers send
 sums, and the keys of the visitors who came. What is known of them together is a membership like that of a
 server (``membership.py``). Two things differ.
 
-*There are no ticks.* An object hibernates while nothing happens, so one that sends nothing is not suspect. Either
-side calls the other when it has something to send, and either call carries a *report* up and an *update* down
-(``shard.py``). A shard is unreachable since calls to it fail. The platform starts an object that died as soon as
-it is called, so that is rare.
+*There are no ticks.* An object hibernates while nothing happens, so one that sends nothing is not suspect.
+Either side calls the other when it has something to send, and either call carries a *report* up and an
+*update* down (``shard.py``). A shard is unreachable since calls to it fail. The platform starts an object
+that died as soon as it is called, so that is rare.
 
 *The coordinator is the log.* It gives claims their order. An update brings those that the shard has not read,
-and the sum of all other parts; so a shard adds two summaries, however many parts there are. A report holds the
-position up to which its shard had read, which bounds the visitors who may be counted twice: a claim is unread until
-every part has reported after it. Lost calls are repeated, because nothing counts as read before it was
-acknowledged. If the coordinator lost its memory, or removed a shard, the shard claims all of its visitors
-again.
+and the sum of all other parts; so a shard adds two summaries, however many parts there are. A report holds
+the position up to which its shard had read, which bounds the visitors who may be counted twice: a claim is
+unread until every part has reported after it. Lost calls are repeated, because nothing counts as read before
+it was acknowledged. If the coordinator lost its memory, or removed a shard, the shard claims all of its
+visitors again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -162,7 +162,7 @@ class Coordinator:
         """The number of connections that the shards hold."""
         return sum(state.connections for state in self._states.values())
 
-    # --- Scaling ----------------------------------------------------------------------------------------------
+    # --- Scaling -------------------------------------------------------------------------------------------
 
     def add_shards(self, full: int, most: int) -> bool:
         """Double the number of objects if all that are in use are full.
@@ -194,7 +194,7 @@ class Coordinator:
         self.shards //= 2
         return True
 
-    # --- Reports and updates ----------------------------------------------------------------------------------
+    # --- Reports and updates -------------------------------------------------------------------------------
 
     def touch(self, now_ms: int) -> None:
         """Note a change of which the shards are to be informed."""
@@ -296,7 +296,9 @@ class Coordinator:
                 self.touch(now_ms)
 
     def mark_all_suspect(self, now_ms: int) -> None:
-        """Suspect all shards until they report: the coordinator lost its connections, and they may have, too."""
+        """Suspect all shards until they report: the coordinator lost its
+        connections, and they may have, too.
+        """
         self._append(Delta(sender=self.own, lease_ms=0, leaving=True))
         self._members.own = (self.own[0], now_ms)
         self.touch(now_ms)
@@ -339,7 +341,7 @@ class Coordinator:
         """Return the state of all shards together."""
         return self._members.peer_state(room, now_ms)
 
-    # --- Inside -----------------------------------------------------------------------------------------------
+    # --- Inside --------------------------------------------------------------------------------------------
 
     def _reach(self, state: ShardState, now_ms: int) -> None:
         state.called_at_ms = now_ms
@@ -368,7 +370,7 @@ class Coordinator:
         delta = replace(delta, rooms=rooms)
         self._members.claim(delta, self._log.append(delta))
 
-    # --- Hibernation ------------------------------------------------------------------------------------------
+    # --- Hibernation ---------------------------------------------------------------------------------------
 
     def encode(self, moods_of: MoodsOf) -> bytes:
         """Encode everything to go on with after hibernation."""

@@ -1,12 +1,12 @@
 """Deltas: what a replica that holds a part of a room sends to the others, and their encoding.
 
 A *delta* holds, for each room, the sums of the sender (``summary.py``), which replace those of its last
-delta, and the keys of the visitors who came and left since. So it grows with rooms and with recent
-events, never with the number of visitors. Servers append deltas to a shared log (``ports.EventLog``); the objects of
+delta, and the keys of the visitors who came and left since. So it grows with rooms and with recent events,
+never with the number of visitors. Servers append deltas to a shared log (``ports.EventLog``); the objects of
 one room send them to their coordinator (``coordinator.py``).
 
-The encoding is that of ``codec.py``, with the header in JSON and the keys in columns. Stored deltas have the header's
-keys, so these differ from the names in this module.
+The encoding is that of ``codec.py``, with the header in JSON and the keys in columns. Stored deltas have the
+header's keys, so these differ from the names in this module.
 """
 
 import re
@@ -43,7 +43,9 @@ PeerId: TypeAlias = tuple[str, int]
 """The name of a replica and its epoch. One that restarts has another epoch, and so is another peer."""
 
 EntryId: TypeAlias = tuple[int, int]
-"""The position of an entry in the log: its time in ms, by the clock of the log, and its number within that."""
+"""The position of an entry in the log: its time in ms, by the clock of
+the log, and its number within that.
+"""
 
 BEGINNING: Final[EntryId] = (0, 0)
 """The position before all entries."""

@@ -9,22 +9,22 @@ requests to another one.
 Two topologies share this. Servers read each other's deltas from a log, each with a membership of its own. The
 objects of one room have one between them, that of their coordinator (``coordinator.py``).
 
-*Leases of peers.* A peer that sends nothing for longer than ``suspect_after_ms`` is suspect, with all its visitors
-(``as_suspect``). After its lease it is gone, and its visitors with it: by then they
-came back elsewhere, or never will. Its seats of the panel stay suspect for as long as a seat has a lease,
-since their visitors go on reporting, to another replica. When the suspicion begins depends on the topology. Servers
-send at every tick, so it begins with a server's last delta. Objects hibernate while nothing happens, so it begins
-when a call to an object fails, and not at all while calls succeed. Membership is handed that
-instant, and needs to know nothing else of it.
+*Leases of peers.* A peer that sends nothing for longer than ``suspect_after_ms`` is suspect, with all its
+visitors (``as_suspect``). After its lease it is gone, and its visitors with it: by then they came back
+elsewhere, or never will. Its seats of the panel stay suspect for as long as a seat has a lease, since their
+visitors go on reporting, to another replica. When the suspicion begins depends on the topology. Servers send
+at every tick, so it begins with a server's last delta. Objects hibernate while nothing happens, so it begins
+when a call to an object fails, and not at all while calls succeed. Membership is handed that instant, and
+needs to know nothing else of it.
 
 *Every visitor is counted once.* A delta names, by their keys, the visitors who came since the last one: its
 sender claims them. A replica that holds a claimed visitor releases it; so the last one to claim a visitor
 counts it, and as the log has one order, all agree which that is. Until the release is known, the visitor is
-in the sums of two. Those are few, and bounded: a delta holds the position up to which its sender had read the log, so they
-are the claims after the least of those positions, and our own that are not in the log yet. The interval covers
-both cases: ``low`` is less by so many. Most of them are visitors who return: while a server is drained, or has
-died, its visitors are suspect there, and join elsewhere. So the count takes joins for suspects
-of peers, as long as there are any.
+in the sums of two. Those are few, and bounded: a delta holds the position up to which its sender had read the
+log, so they are the claims after the least of those positions, and our own that are not in the log yet. The
+interval covers both cases: ``low`` is less by so many. Most of them are visitors who return: while a server
+is drained, or has died, its visitors are suspect there, and join elsewhere. So the count takes joins for
+suspects of peers, as long as there are any.
 
 *Cut off.* A server that does not read its own deltas reads none. It goes on with the last sums that it knows:
 ``low`` is its own visitors, ``high`` is all of them, and as many joins as there were before in such a time.
@@ -140,7 +140,7 @@ class Membership:
         """Return the peer that takes over our seats: one on which all agree, None if there is no peer."""
         return min((peer.id for peer in self if not self.is_suspect(peer, now_ms)), default=None)
 
-    # --- Deltas -----------------------------------------------------------------------------------------------
+    # --- Deltas --------------------------------------------------------------------------------------------
 
     def receive(self, delta: Delta, entry: EntryId, *, received_at_ms: int, now_ms: int) -> None:
         """Apply a delta of the log, our own included.
@@ -192,7 +192,7 @@ class Membership:
             self.drop(peer)
         return removed
 
-    # --- Expiry -----------------------------------------------------------------------------------------------
+    # --- Expiry --------------------------------------------------------------------------------------------
 
     def expire(self, now_ms: int) -> list[PeerId]:
         """Remove the peers whose leases have ended; return those whose lease ended now.
@@ -227,7 +227,7 @@ class Membership:
             self._claims = {room: claims for room, claims in self._claims.items() if claims.trim(read)}
         return read
 
-    # --- Queries ----------------------------------------------------------------------------------------------
+    # --- Queries -------------------------------------------------------------------------------------------
 
     def peer_state(self, room: str, now_ms: int, *, without: PeerId | None = None) -> PeerState:
         """Return what is known of the parts of a room that peers hold.

@@ -1,20 +1,20 @@
 """A replica: a room of which peers hold other parts, on other machines or in other objects.
 
-Theory of operation
--------------------
-The room itself counts who is here, and decides what is broadcast (``room.py``). The replica stands before it: events of the host go through
-``step``, deltas of peers through ``receive``, and the state of the peers reaches the room as an event (``PeersChanged``). However many
-events follow from one of these, the room decides once, when all are applied: the state in between is not consistent.
+Theory of operation ------------------- The room itself counts who is here, and decides what is broadcast
+(``room.py``). The replica stands before it: events of the host go through ``step``, deltas of peers through
+``receive``, and the state of the peers reaches the room as an event (``PeersChanged``). However many events
+follow from one of these, the room decides once, when all are applied: the state in between is not consistent.
 How deltas travel is up to the host.
 
-*Claims.* A visitor who joins is *claimed* by the next delta (``compose``). The last to claim a visitor counts it, and as deltas are in
-one order for all replicas, they agree which that is. So a claim of a peer that comes later in the log than ours removes the visitor here;
-one that comes before ours does not. Until all peers have read a claim the visitor may be in the sums of two: how many those may be goes
-into the interval.
+*Claims.* A visitor who joins is *claimed* by the next delta (``compose``). The last to claim a visitor counts
+it, and as deltas are in one order for all replicas, they agree which that is. So a claim of a peer that comes
+later in the log than ours removes the visitor here; one that comes before ours does not. Until all peers have
+read a claim the visitor may be in the sums of two: how many those may be goes into the interval.
 
-*Standby.* A visitor may have connections to two replicas, tabs of one browser perhaps. The replica that claimed the visitor last counts it;
-at the other its connections are on standby: they get every broadcast, and the room counts them as observers. They are taken back
-when that replica reports that the visitor's last connection there ended, or is gone itself, or the visitor sends a message here.
+*Standby.* A visitor may have connections to two replicas, tabs of one browser perhaps. The replica that
+claimed the visitor last counts it; at the other its connections are on standby: they get every broadcast, and
+the room counts them as observers. They are taken back when that replica reports that the visitor's last
+connection there ended, or is gone itself, or the visitor sends a message here.
 """
 
 from collections.abc import Iterable
@@ -116,7 +116,7 @@ class Replica:
         if last is not None or not room.subscriber_count:
             room.resume_broadcasts(last)
 
-    # --- Queries ----------------------------------------------------------------------------------------------
+    # --- Queries -------------------------------------------------------------------------------------------
 
     @property
     def standby_count(self) -> int:
@@ -153,7 +153,7 @@ class Replica:
         self._update_peers_if_due(now_ms)
         return self.room.flush(now_ms=now_ms)
 
-    # --- Events of the host -----------------------------------------------------------------------------------
+    # --- Events of the host --------------------------------------------------------------------------------
 
     def step(self, event: Event, *, now_ms: int) -> Step:
         """Apply one event of the host, and note what the next delta is to hold.
@@ -212,7 +212,9 @@ class Replica:
         self._disconnected.pop(visitor, None)
 
     def _is_claimed(self, visitor: VisitorKey) -> bool:
-        """Return whether our claim of a visitor comes later in the log than what is read now: then the visitor stays ours."""
+        """Return whether our claim of a visitor comes later in the log than what is read now: then the
+        visitor stays ours.
+        """
         return visitor in self._claimed or visitor in self._sent
 
     def _take_back(self, visitor: VisitorKey, now_ms: int, mood: str | None = None) -> None:
@@ -227,13 +229,14 @@ class Replica:
         member = self.room.members.get(visitor)
         return member is not None and bool(member.connections)
 
-    # --- Deltas of peers --------------------------------------------------------------------------------------
+    # --- Deltas of peers -----------------------------------------------------------------------------------
 
     def receive(self, deltas: Iterable[Delta] = (), *, down: Iterable[PeerId] = (), now_ms: int) -> Step:
         """Apply deltas of peers and the current state of the peers.
 
         Args:
-            deltas: Deltas of the log, in its order, our own included: after the last of those nothing of ours is under way.
+            deltas: Deltas of the log, in its order, our own included: after the last of those nothing of ours
+                is under way.
             down: Peers that are suspect or gone.
             now_ms: The host's time.
         """
@@ -314,7 +317,9 @@ class Replica:
                 self._claim(visitor)
 
     def _release(self, peer: PeerId, now_ms: int) -> None:
-        """Count the visitors here who have connections here and were counted at a peer that is suspect or gone."""
+        """Count the visitors here who have connections here and were counted at a peer that is suspect or
+        gone.
+        """
         for visitor in [visitor for visitor, standby in self._standby.items() if standby.peer == peer]:
             self._take_back(visitor, now_ms)
 
@@ -322,7 +327,7 @@ class Replica:
         self._sent.clear()
         self._unread = len(self._claimed)
 
-    # --- Own deltas -------------------------------------------------------------------------------------------
+    # --- Own deltas ----------------------------------------------------------------------------------------
 
     def compose(self, now_ms: int, *, transfers_seats: bool = False) -> RoomDelta:
         """Return the next delta of this room.
@@ -361,17 +366,21 @@ class Replica:
         """Claim all connected visitors again: deltas may have been missed."""
         self._claimed |= {member.key: None for member in self.room.members if member.connections}
 
-    # --- Inside -----------------------------------------------------------------------------------------------
+    # --- Inside --------------------------------------------------------------------------------------------
 
     def _update_peers(self, now_ms: int, *, at_ms: int | None = None) -> None:
-        """Apply the current state of the peers and the time to the room; ``at_ms`` is the room's time if that is not now."""
+        """Apply the current state of the peers and the time to the room; ``at_ms`` is the room's time if that
+        is not now.
+        """
         state = self._peers.peer_state(self.room.name, now_ms)
         self._until_ms = state.until_ms
         event = TimerFired() if state == self.room.peers else PeersChanged(state)
         self.room.apply(event, now_ms=now_ms if at_ms is None else at_ms)
 
     def _update_peers_if_due(self, now_ms: int) -> None:
-        """Update the state of the peers if it does not hold any more: the host is late, and a peer may be suspect by now."""
+        """Update the state of the peers if it does not hold any more: the host is late, and a peer may be
+        suspect by now.
+        """
         if now_ms > self._until_ms:
             self._update_peers(now_ms)
             self.room.count_up(claims=self._unread)

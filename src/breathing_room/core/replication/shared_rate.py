@@ -1,8 +1,8 @@
 """The sampling rate that holds for all replicas of a room, kept beside the log that they share.
 
 The first replica that finds that the rate should change sets it for all. Clients may act on the rate before
-for ``rate_propagation_ms``, and for ``suspect_after_ms`` more, until which every replica that is not suspect has read
-the new one.
+for ``rate_propagation_ms``, and for ``suspect_after_ms`` more, until which every replica that is not suspect
+has read the new one.
 """
 
 import json
@@ -122,7 +122,8 @@ class SharedRate:
                 here = RateSet(_shifted(kept.rates, -ahead_ms), kept.changed_at_ms - ahead_ms)
                 step = self._replica.step(here, now_ms=now_ms)
                 if own.rates[0][1] < min(rate for _, rate in kept.rates):
-                    # A lower one was published here while this replica was cut off: clients may act on that for a while.
+                    # A lower one was published here while this replica was cut off: clients may act on that
+                    # for a while.
                     until_ms = now_ms + ahead_ms + room.config.rate_propagation_ms + self._suspect_after_ms
                     lower = (until_ms, own.rates[0][1])
                     return RateChange(step, encode_rate(replace(kept, rates=(*kept.rates, lower))))

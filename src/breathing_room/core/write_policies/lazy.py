@@ -10,7 +10,8 @@ from breathing_room.core.write_policies.records import KEY_REST_MS, Record, Seat
 
 @dataclass(kw_only=True, eq=False)
 class LazyPolicy(StatefulPolicy):
-    """A visitor's first report in a window is a write; what changed afterwards is written at the window's end.
+    """A visitor's first report in a window is a write; what changed afterwards is written at the window's
+    end.
 
     A crash loses one window of changes. It saves writes where ``heartbeat_ms`` is shorter than a window.
     """
@@ -55,5 +56,7 @@ class LazyPolicy(StatefulPolicy):
         return self._window_ends_at_ms if self._changed else None
 
     def writes_per_day(self, traffic: Traffic) -> float:
-        """One a window and one a change of each seat, and never more than there are reports: an upper bound."""
+        """One a window and one a change of each seat, and never more
+        than there are reports: an upper bound.
+        """
         return min(traffic.reports, traffic.seats * DAY_MS / self.window_ms + traffic.changes)

@@ -10,7 +10,8 @@ from breathing_room.core.write_policies.records import KEY_REST_MS, Record, Seat
 
 @dataclass(kw_only=True, eq=False)
 class OnChangePolicy(StatefulPolicy):
-    """Joins, changes of mood and leaves are writes; a heartbeat is one only when the last write is ``renew_ms`` old.
+    """Joins, changes of mood and leaves are writes; a heartbeat is one only when the last write is
+    ``renew_ms`` old.
 
     A crash loses a second of changes. It may leave ghosts in the store, for ``renew_ms`` at most.
     """

@@ -65,9 +65,9 @@ class WritePolicy:
     """The writes that follow from the reports of one room.
 
     A policy has a ``name`` and implements ``_take`` and ``writes_per_day``; where writes wait,
-    ``_write_due``, ``_flush`` and ``_next_at_ms`` as well, and ``unwritten`` if writers may have it. It writes with ``_put``
-    and ``_delete``, and sets ``loss_ms`` and ``heartbeat_lag_ms`` to what it promises. One that keeps seats is a
-    ``StatefulPolicy``.
+    ``_write_due``, ``_flush`` and ``_next_at_ms`` as well, and ``unwritten`` if writers may have it. It
+    writes with ``_put`` and ``_delete``, and sets ``loss_ms`` and ``heartbeat_lag_ms`` to what it promises.
+    One that keeps seats is a ``StatefulPolicy``.
 
     Attributes:
         prefix: The prefix of every key. Two policies in use must not share one.
@@ -118,7 +118,7 @@ class WritePolicy:
         """Return the number of writes in a day, at most or on average."""
         raise NotImplementedError
 
-    # --- Implemented by policies ------------------------------------------------------------------------------
+    # --- Implemented by policies ---------------------------------------------------------------------------
 
     def _take(self, record: Record) -> None:
         """Write a record now, or keep it for later."""
@@ -134,7 +134,7 @@ class WritePolicy:
         """When ``_write_due`` has something to write, None for never."""
         return None
 
-    # --- Used by policies -------------------------------------------------------------------------------------
+    # --- Used by policies ----------------------------------------------------------------------------------
 
     def _pass_time(self, now_ms: int) -> None:
         self._now_ms = max(self._now_ms, now_ms)

@@ -1,4 +1,6 @@
-"""Records: the reports that policies receive, the writes that they return, and the stored form that all of them share."""
+"""Records: the reports that policies receive, the writes that they return, and the stored form that all of
+them share.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,7 +15,7 @@ from breathing_room.core.tickets import TICKETS
 KEY_REST_MS: Final = 1_000
 """The least time between two writes to one key."""
 
-# --- Reports and writes -----------------------------------------------------------------------------------------
+# --- Reports and writes ------------------------------------------------------------------------------------
 
 Kind: TypeAlias = Literal["join", "heartbeat", "mood", "leave"]
 
@@ -67,7 +69,7 @@ class Writes:
     next_timer_ms: int | None
 
 
-# --- Records ------------------------------------------------------------------------------------------------------
+# --- Records ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,9 @@ Seats: TypeAlias = Mapping[VisitorKey, Record]
 
 
 def later(former: Record | None, record: Record) -> Record:
-    """Merge two records of a visitor: the later one holds; a mood stays until another is named or the visitor leaves."""
+    """Merge two records of a visitor: the later one holds; a mood stays until another is named or the visitor
+    leaves.
+    """
     if former is None:
         return record
     if record.reported_at_ms < former.reported_at_ms:
@@ -178,7 +182,7 @@ def live_seats(
     }
 
 
-# --- Number of writes ---------------------------------------------------------------------------------------------
+# --- Number of writes -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from breathing_room.core.write_policies.records import KEY_REST_MS, Record, Seat
 
 @dataclass(kw_only=True, eq=False)
 class SnapshotPolicy(StatefulPolicy):
-    """All records are written as one value, ``snapshot_ms`` apart while reports come. A crash loses the reports since the last one.
+    """All records are written as one value, ``snapshot_ms`` apart while reports come. A crash loses the
+    reports since the last one.
 
     It is given the seats of a former run, which its first write would otherwise remove.
     """

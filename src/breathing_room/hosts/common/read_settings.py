@@ -46,7 +46,7 @@ def check_names(names: Iterable[str], known: Collection[str], where: str = "") -
             raise ConfigError(f'{where}unknown setting "{name}"; {advice}')
 
 
-# --- Text, as options and variables have it -----------------------------------------------------------------------------
+# --- Text, as options and variables have it ---------------------------------------------------------------
 
 
 def variable_of(name: str) -> str:
@@ -103,7 +103,7 @@ def _parse_rooms(text: str, known: Mapping[str, Setting]) -> dict[str, dict[str,
         raise ConfigError(f"{ROOMS} must be {expected}") from None
 
 
-# --- Values, as files have them -----------------------------------------------------------------------------------------
+# --- Values, as files have them ---------------------------------------------------------------------------
 
 
 def read_file(path: Path | None, known: Mapping[str, Setting]) -> dict[str, Any]:

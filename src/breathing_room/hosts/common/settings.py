@@ -1,7 +1,8 @@
 """The settings of a server: one validated object, from options, environment variables and a TOML file.
 
-An option overrides the environment (``BREATHING_ROOM_LEASE_MS``), and the environment overrides the file. Settings
-of rooms stand beside those of the server and apply to every room; the file may set them for one room alone::
+An option overrides the environment (``BREATHING_ROOM_LEASE_MS``), and the environment overrides the file.
+Settings of rooms stand beside those of the server and apply to every room; the file may set them for one room
+alone::
 
     port = 9000
     lease_ms = 30_000
@@ -34,7 +35,8 @@ from breathing_room.hosts.common.read_settings import (
 )
 
 PRESENCE_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
-# The characters of a Bearer token (RFC 6750, section 2.1), and too long to guess: wrong tokens are not throttled.
+# The characters of a Bearer token (RFC 6750, section 2.1), and too long to guess: wrong tokens are not
+# throttled.
 ADMIN_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,}")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 

@@ -101,7 +101,7 @@ class App(RoomServices):
         self._tick_s = max(20, min(1_000, *waits_ms, *pings_ms)) / 1_000
         self._starting = asyncio.Lock()
 
-    # --- Start and stop ---------------------------------------------------------------------------------------
+    # --- Start and stop ------------------------------------------------------------------------------------
 
     async def open_store(self) -> Store:
         """Open the store, if it is not open yet.
@@ -137,10 +137,12 @@ class App(RoomServices):
             crashed = await self.store.get(RUNNING) is not None
             if self.cluster is not None:
                 await self.cluster.start()
-                # In a cluster the marker may be that of a live peer, which writes a delta before it sets the marker.
+                # In a cluster the marker may be that of a live peer, which writes a delta before it sets the
+                # marker.
                 crashed = crashed and self.cluster.found_no_peer
             if crashed:
-                # The last run ended without a final save: visitors who joined after its last snapshot are not in it.
+                # The last run ended without a final save: visitors who joined after its last snapshot are not
+                # in it.
                 self._crashed = True
                 self._unknown_until_ms = now_ms + self.config.room.lease_ms
             await self.store.put(RUNNING, b"1")
@@ -163,8 +165,8 @@ class App(RoomServices):
         if self.cluster is not None:
             await self.cluster.drain()
         self.stopping = True
-        # Before anything is awaited: a server that this is mounted in closes connections by itself a moment later. From
-        # now on disconnects change no room.
+        # Before anything is awaited: a server that this is mounted in closes connections by itself a moment
+        # later. From now on disconnects change no room.
         self.disconnect_all()
         for room in list(self.rooms.values()):  # An idle one may be closed meanwhile.
             room.platform.cancel_timer()
@@ -206,7 +208,9 @@ class App(RoomServices):
         return self.room_store.saved_at_ms if self.ready else None
 
     def retry_reason(self) -> bytes:
-        """Return a close reason with a random time to reconnect, so that clients do not all return at once."""
+        """Return a close reason with a random time to reconnect, so
+        that clients do not all return at once.
+        """
         return retry_reason(secrets.randbelow(self.config.reconnect_spread_ms + 1))
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -221,7 +225,7 @@ class App(RoomServices):
         if not task.cancelled() and (error := task.exception()) is not None:
             log.critical("a background task failed: a bug", exc_info=error)
 
-    # --- Rooms ------------------------------------------------------------------------------------------------
+    # --- Rooms ---------------------------------------------------------------------------------------------
 
     @property
     def is_open(self) -> bool:
@@ -312,7 +316,8 @@ class App(RoomServices):
 
     async def _close_idle_rooms(self) -> None:
         for room in list(self.rooms.values()):
-            # Checked just before it is closed: a connection may have joined while the room before it was saved.
+            # Checked just before it is closed: a connection may have joined while the room before it was
+            # saved.
             if room.name in self.config.kept_rooms or not self._is_idle(room):
                 continue
             del self.rooms[room.name]
@@ -367,7 +372,7 @@ class App(RoomServices):
             log.info("room %s: restored %d leases", name, room.count)
             self._open(name, room)
 
-    # --- Secrets ----------------------------------------------------------------------------------------------
+    # --- Secrets -------------------------------------------------------------------------------------------
 
     @property
     def epoch(self) -> int:
@@ -383,7 +388,7 @@ class App(RoomServices):
         epoch = self.clock.wall_ms() // self.config.room.epoch_ms
         await self.secrets.load(self.secret_source, epoch)
 
-    # --- Deadlines --------------------------------------------------------------------------------------------
+    # --- Deadlines -----------------------------------------------------------------------------------------
 
     async def _enforce_deadlines(self) -> None:
         """Close connections whose deadline has passed. This task awaits nothing but the clock."""

@@ -1,7 +1,7 @@
 """A WebSocket over ASGI, for rooms that are mounted in another application.
 
-It costs the memory of the ASGI server's own WebSocket (10 to 28 KB a connection); ``serve`` uses ``socket.py``
-instead. Both are a ``Connection``, and rooms treat them alike.
+It costs the memory of the ASGI server's own WebSocket (10 to 28 KB a connection); ``serve`` uses
+``socket.py`` instead. Both are a ``Connection``, and rooms treat them alike.
 """
 
 import asyncio
@@ -47,7 +47,9 @@ class AsgiSocket(Connection):
             self._pending.set()
 
     def ping(self) -> None:
-        """Renew the lease: ASGI has no pings, but its server sends them and ends a connection that does not answer."""
+        """Renew the lease: ASGI has no pings, but its server sends them and ends a connection that does not
+        answer.
+        """
         self.last_received_at_ms = self.room.host.clock.now_ms()
         if self.role == MEMBER:
             self.room.feed(HeartbeatReceived(self))
@@ -86,7 +88,8 @@ class AsgiSocket(Connection):
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                # ASGI servers also report 1005 (no status) for a connection that broke, so it does not count as graceful.
+                # ASGI servers also report 1005 (no status) for a connection that broke, so it does not count
+                # as graceful.
                 self.ended(graceful=message.get("code") in {NORMAL_CLOSURE, GOING_AWAY})
                 return
             text = message.get("text")

@@ -1,11 +1,11 @@
 """A server as a node of a cluster: it sends deltas of its rooms to the log, and applies those of its peers.
 
-``ClusterNode`` makes one round trip to the log per tick and applies the answer. Each open room has a ``Replica``
-(``core/replication/replica.py``). ``core/replication/delta.py`` has the messages, ``core/replication/membership.py``
-the sums over peers, and ``logs/redis_stream.py`` the log.
+``ClusterNode`` makes one round trip to the log per tick and applies the answer. Each open room has a
+``Replica`` (``core/replication/replica.py``). ``core/replication/delta.py`` has the messages,
+``core/replication/membership.py`` the sums over peers, and ``logs/redis_stream.py`` the log.
 
-Only the tick waits for Redis. While Redis is unavailable ticks fail, their deltas are queued for the next tick, and
-connections are served as before.
+Only the tick waits for Redis. While Redis is unavailable ticks fail, their deltas are queued for the next
+tick, and connections are served as before.
 """
 
 import asyncio
@@ -168,7 +168,7 @@ class ClusterNode:
         self.published_leases: dict[str, int] = {}
         """The leases of each room in the last delta of this node that was read back from the log."""
 
-    # --- Start and stop ---------------------------------------------------------------------------------------
+    # --- Start and stop ------------------------------------------------------------------------------------
 
     async def open_store(self) -> RedisStore:
         """Check that Redis can be used, and open the store in it.
@@ -202,16 +202,20 @@ class ClusterNode:
         await self.tick()
 
     async def run(self) -> None:
-        """Tick until the server stops. It is not cancelled: a call to Redis in progress may swallow a cancellation."""
+        """Tick until the server stops.
+
+        It is not cancelled: a call to Redis in progress may swallow a cancellation.
+        """
         while not self._host.stopping:
             await asyncio.sleep(self._host.config.node_ms / 1_000)
             await self.tick()
 
     async def drain(self) -> None:
-        """Move the visitors to other nodes: close their connections, transfer the seats, and wait for their joins there.
+        """Move the visitors to other nodes: close their connections, transfer the seats, and wait for their
+        joins there.
 
-        Visitors stay counted here, as suspect, until a peer counts them. Those who do not reconnect stay counted for the
-        lease of this node.
+        Visitors stay counted here, as suspect, until a peer counts them. Those who do not reconnect stay
+        counted for the lease of this node.
         """
         self.is_draining = True  # New visitors are rejected from now on.
         self._host.disconnect_all()
@@ -222,7 +226,10 @@ class ClusterNode:
             await asyncio.sleep(min(self._host.config.node_ms, 1_000) / 2_000)
 
     async def close(self) -> None:
-        """Send a leave if no lease is left here, and close the link to Redis. Otherwise the node's lease goes on."""
+        """Send a leave if no lease is left here, and close the link to Redis.
+
+        Otherwise the node's lease goes on.
+        """
         try:
             if not any(room.replica.room.count for room in self._rooms.values()):
                 leaving = Delta(sender=self.node, lease_ms=0, leaving=True)
@@ -231,7 +238,7 @@ class ClusterNode:
             log.warning("the leave of this node could not be sent to the cluster: %s", error)
         await self._link.close()
 
-    # --- A tick -----------------------------------------------------------------------------------------------
+    # --- A tick --------------------------------------------------------------------------------------------
 
     async def tick(self) -> None:
         """Send a delta, receive those of the peers, and step the rooms."""
@@ -281,7 +288,8 @@ class ClusterNode:
             log.info("the cluster is reachable again")
             self._host.spawn(self._agree_again())
         now_ms = self._read_at_ms = self.now_ms()
-        # As if Redis had appended the entry at once: entries then never seem newer than they are, however slow the call.
+        # As if Redis had appended the entry at once: entries then never seem newer than they are, however
+        # slow the call.
         self._ahead_ms = answer.own[0] - sent_at_ms
         while self._sent and self._sent[0][0] < now_ms - self.nodes.suspect_after_ms:
             self._sent.popleft()
@@ -351,13 +359,15 @@ class ClusterNode:
             room.carry_out(room.replica.receive(deltas, down=down, now_ms=self.now_ms()))
 
     def _release(self) -> None:
-        """Take over visitors of suspect peers who have a standby connection here; remove peers whose leases expired."""
+        """Take over visitors of suspect peers who have a standby connection here; remove peers whose leases
+        expired.
+        """
         suspects = self.nodes.suspects(self.now_ms())
         self.nodes.expire(self.now_ms())
         self.nodes.trim(self.now_ms())
         self._refresh(down=suspects)
 
-    # --- Rooms ------------------------------------------------------------------------------------------------
+    # --- Rooms ---------------------------------------------------------------------------------------------
 
     def replica(self, room: Room) -> Replica:
         """Create the replica of a room that is being opened."""
@@ -382,10 +392,12 @@ class ClusterNode:
         return self._rooms[name].replica.has_unsent
 
     def standby_count(self, name: str) -> int:
-        """Return how many visitors of a room have standby connections here: they are counted on another node."""
+        """Return how many visitors of a room have standby connections
+        here: they are counted on another node.
+        """
         return self._rooms[name].replica.standby_count
 
-    # --- What routes ask --------------------------------------------------------------------------------------
+    # --- What routes ask -----------------------------------------------------------------------------------
 
     def presence(self, room: Room) -> Presence:
         """Return the presence of a room that is not open here.

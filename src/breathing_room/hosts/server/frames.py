@@ -1,7 +1,7 @@
 """RFC 6455 frames of a server: a parser of client frames, and encoders of the few frames that a server sends.
 
-Made for very many idle sockets: between messages a reader buffers nothing. It is pure, so that it can be fuzzed
-against another implementation without a network.
+Made for very many idle sockets: between messages a reader buffers nothing. It is pure, so that it can be
+fuzzed against another implementation without a network.
 """
 
 import struct
@@ -93,7 +93,8 @@ class FrameReader:
             bytes_max: The longest message that is accepted.
 
         Yields:
-            ``(TEXT, message)`` for whole messages, which are valid UTF-8, and ``(CLOSE | PING | PONG, payload)``.
+            ``(TEXT, message)`` for whole messages, which are valid UTF-8, and ``(CLOSE | PING | PONG,
+            payload)``.
 
         Raises:
             FrameError: The client violated the protocol. All messages before that were yielded.

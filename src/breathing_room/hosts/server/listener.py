@@ -1,8 +1,10 @@
-"""The protocol of new TCP connections: it upgrades WebSockets itself, and hands all other HTTP over to uvicorn.
+"""The protocol of new TCP connections: it upgrades WebSockets itself, and hands all other HTTP over to
+uvicorn.
 
-A WebSocket reaches it in two ways. If the first request of a connection is for a socket path, the handshake is done
-here, at the cost of one pass of a C parser and one write. All other requests go to uvicorn's HTTP protocol; if one of
-them is an upgrade (a proxy that reuses connections), uvicorn hands it back as to any WebSocket protocol class.
+A WebSocket reaches it in two ways. If the first request of a connection is for a socket path, the handshake
+is done here, at the cost of one pass of a C parser and one write. All other requests go to uvicorn's HTTP
+protocol; if one of them is an upgrade (a proxy that reuses connections), uvicorn hands it back as to any
+WebSocket protocol class.
 """
 
 import asyncio
@@ -29,8 +31,8 @@ DOCUMENT_PATH: Final = b"/api/room"
 # The beginning of a request line with a socket path.
 SOCKET_LINE: Final = re.compile(rb"GET (?:/v1/rooms/[^/? ]*/socket|/api/room)[? ]")
 
-# The bytes that an HTTP client may leave unread before it is a slow reader; the page's largest file is smaller than
-# twice this.
+# The bytes that an HTTP client may leave unread before it is a slow reader; the page's largest file is
+# smaller than twice this.
 UNREAD_BYTES_MAX: Final = 16_384
 
 # Section 1.3 of RFC 6455.
@@ -313,7 +315,8 @@ class Listener(asyncio.Protocol):
         )
         socket = Socket(self._transport, room, admitted.codec)
         if self._upgrading:
-            # uvicorn sets the transport's protocol to this object after the return, so it passes all bytes on.
+            # uvicorn sets the transport's protocol to this object after the return, so it passes all bytes
+            # on.
             self._socket = socket
         else:
             self._transport.set_protocol(socket)

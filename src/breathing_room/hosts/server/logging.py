@@ -1,7 +1,7 @@
 """Logs without addresses, visitor ids and agent strings.
 
-No code here logs one on purpose. Libraries might, in a message or a traceback, so every record passes a formatter
-that redacts text that looks like one.
+No code here logs one on purpose. Libraries might, in a message or a traceback, so every record passes a
+formatter that redacts text that looks like one.
 """
 
 import ipaddress
@@ -49,7 +49,9 @@ class RedactingFormatter(logging.Formatter):
         return redact(super().format(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the standard library's name
-        """Format the stack and the type of an exception, without its message, which may hold text of a client."""
+        """Format the stack and the type of an exception, without its message, which may hold text of a
+        client.
+        """
         error: BaseException | None = ei[1]
         parts: list[str] = []
         while error is not None and len(parts) < CHAIN_MAX:
@@ -74,5 +76,6 @@ def set_up_logging(level: str) -> None:
         # A uvicorn that was configured earlier in this process has its own handlers, which do not redact.
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
-    # uvicorn's other lines repeat ours, or let a client fill the log with malformed requests; the metrics count those.
+    # uvicorn's other lines repeat ours, or let a client fill the log with malformed requests; the metrics
+    # count those.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

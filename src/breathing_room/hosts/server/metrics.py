@@ -2,9 +2,9 @@
 
 Values are collected per scrape; there is no cost in between.
 
-In a cluster each node has its own metrics, and drift shows in two of them. ``cluster_drift`` is the number of leases
-that this node has not published yet: it returns to 0 with every tick. And the sum of ``people`` over all nodes should
-equal ``cluster_people`` on each of them::
+In a cluster each node has its own metrics, and drift shows in two of them. ``cluster_drift`` is the number of
+leases that this node has not published yet: it returns to 0 with every tick. And the sum of ``people`` over
+all nodes should equal ``cluster_people`` on each of them::
 
     sum by (room) (breathing_room_people) - on (room) group_right breathing_room_cluster_people
 """
@@ -52,7 +52,10 @@ ROOM_GAUGES = {
 """The help texts of the gauges of every open room."""
 
 ALARM_SEATS_MIN: Final = 64
-"""In a smaller panel a family may have half of the seats. From this size on that is the default cap of one prefix."""
+"""In a smaller panel a family may have half of the seats.
+
+From this size on that is the default cap of one prefix.
+"""
 
 
 def room_gauges(room: ServerRoom) -> dict[str, float]:

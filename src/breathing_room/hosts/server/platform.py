@@ -18,7 +18,8 @@ from breathing_room.hosts.common.rooms.room_host import RoomHost, RoomServices, 
 from breathing_room.hosts.common.rooms.room_store import RoomStore
 from breathing_room.hosts.common.settings import ServerConfig
 
-# A fan-out to 10,000 sockets takes some 100 ms. Between slices of this size the loop handles joins and heartbeats.
+# A fan-out to 10,000 sockets takes some 100 ms. Between slices of this size the loop handles joins and
+# heartbeats.
 SLICE: Final = 512
 
 # How long a client may take to answer a close before its connection is dropped.
@@ -74,8 +75,8 @@ class ServerPlatform:
         loop: The event loop.
         spawn: Runs a coroutine in the background.
         deadlines: The timeouts of all sockets of the server.
-        is_replica: Whether other nodes have replicas of the room. A replica is not stored: after a crash it is restored
-            from the deltas that its peers have.
+        is_replica: Whether other nodes have replicas of the room. A replica is not stored: after a crash it
+            is restored from the deltas that its peers have.
 
     Attributes:
         room: The room.
@@ -112,7 +113,7 @@ class ServerPlatform:
         self._saving: asyncio.Task[None] | None = None
         self._save_again = False
 
-    # --- Platform ---------------------------------------------------------------------------------------------
+    # --- Platform ------------------------------------------------------------------------------------------
 
     def call_soon(self, flush: Callable[[], None]) -> None:
         """Call back in the next round of the event loop."""
@@ -162,7 +163,8 @@ class ServerPlatform:
     def save(self) -> None:
         """Save the room in the background.
 
-        A save that is requested during another follows it, since the one in progress misses the latest changes.
+        A save that is requested during another follows it, since the one in progress misses the latest
+        changes.
         """
         self._save_again = self._saving is not None and not self._saving.done()
         if not self._save_again:
@@ -174,12 +176,13 @@ class ServerPlatform:
     def commit(self) -> None:
         """Do nothing: only ``save`` writes to the store."""
 
-    # --- Deadlines --------------------------------------------------------------------------------------------
+    # --- Deadlines -----------------------------------------------------------------------------------------
 
     def check_leases(self, now_ms: int) -> None:
         """Ping connections from which nothing has arrived, and close those whose lease expired.
 
-        The room itself expires the leases of members (``Room.step``). It has none for observers, and none before a join.
+        The room itself expires the leases of members (``Room.step``). It has none for observers, and none
+        before a join.
         """
         pings, config = self.room.pings, self.room.config
         assert pings is not None
@@ -203,7 +206,7 @@ class ServerPlatform:
         if self.day is not None and not self._host.stopping:
             self.day.add_event(event, wall_ms=self._host.clock.wall_ms())
 
-    # --- Store ------------------------------------------------------------------------------------------------
+    # --- Store ---------------------------------------------------------------------------------------------
 
     def _observe(self, presence: Presence) -> None:
         wall_ms = self._host.clock.wall_ms()
@@ -244,7 +247,9 @@ class ServerPlatform:
         await self._store.save_history(name, self.history, self.day)
 
     async def load_history(self) -> None:
-        """Load the history and the daily statistics; an unknown count may now be estimated, which is broadcast."""
+        """Load the history and the daily statistics; an unknown count may now be estimated, which is
+        broadcast.
+        """
         name = self.room.name
         self.history = await self._store.history(name) or History()
         if self.day is not None:

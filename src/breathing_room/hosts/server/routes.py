@@ -58,7 +58,7 @@ class Routes:
         self._presence_max_age = f"public, max-age={host.config.presence_max_age_s}"
         self._config_max_age = f"public, max-age={host.config.config_max_age_s}"
 
-    # --- Rooms ------------------------------------------------------------------------------------------------
+    # --- Rooms ---------------------------------------------------------------------------------------------
 
     async def presence(self, request: Request) -> Response:
         """Answer the presence of a room, cacheable."""
@@ -124,7 +124,7 @@ class Routes:
         svg = badge(presence).encode()
         return cacheable(request, svg, self._presence_max_age, media_type="image/svg+xml")
 
-    # --- The document API -------------------------------------------------------------------------------------
+    # --- The document API ----------------------------------------------------------------------------------
 
     async def document_presence(self, request: Request) -> Response:
         """Answer the presence of the default room in the form of the document API."""
@@ -147,7 +147,7 @@ class Routes:
         take_legacy_report(room, heartbeat)
         return json_response(encode(document_api.presence_body(room.presence())))
 
-    # --- Operations -------------------------------------------------------------------------------------------
+    # --- Operations ----------------------------------------------------------------------------------------
 
     async def metrics(self, request: Request) -> Response:
         """Answer the metrics in a format of Prometheus."""
@@ -170,7 +170,7 @@ class Routes:
         del request
         return json_response(self._openapi)
 
-    # --- What handlers share ----------------------------------------------------------------------------------
+    # --- What handlers share -------------------------------------------------------------------------------
 
     def _room(self, request: Request) -> str:
         return resolve_room(request.path_params["room"], self.host.config.default_room)
@@ -193,12 +193,13 @@ def _peer(request: Request) -> tuple[str | None, str]:
 
 
 class StartedOnDemand:
-    """Starts the host with the first request, and stops it with the server: a mounted application gets no lifespan events.
+    """Starts the host with the first request, and stops it with the server: a mounted application gets no
+    lifespan events.
 
-    uvicorn (0.54, 2026-11) closes connections without a time to reconnect, waits for every response before it ends, so
-    that an event stream would block it forever, and exits by the signal, so that nothing could be saved afterwards.
-    Therefore the host handles the signal first: its handler is installed before uvicorn's and calls that, and uvicorn
-    removes it when it restores the handlers that it found.
+    uvicorn (0.54, 2026-11) closes connections without a time to reconnect, waits for every response before it
+    ends, so that an event stream would block it forever, and exits by the signal, so that nothing could be
+    saved afterwards. Therefore the host handles the signal first: its handler is installed before uvicorn's
+    and calls that, and uvicorn removes it when it restores the handlers that it found.
     """
 
     def __init__(self, app: ASGIApp, host: App) -> None:
@@ -312,7 +313,8 @@ def app(config: ServerConfig | None = None, **settings: Any) -> Starlette:
         **settings: Single settings, by their names in ``docs/reference/settings.md``.
 
     Returns:
-        A Starlette application. It starts with its first request, and saves its rooms when its event loop ends.
+        A Starlette application. It starts with its first request, and saves its rooms when its event loop
+        ends.
 
     Raises:
         ConfigError: A setting is unknown, or its value is not valid.

@@ -17,8 +17,8 @@ from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.listener import Listener
 from breathing_room.hosts.server.routes import create_app
 
-# Every connection is a few long-lived objects. A garbage collection after each 700 new objects, Python's default,
-# halves the joins per second.
+# Every connection is a few long-lived objects. A garbage collection after each 700 new objects, Python's
+# default, halves the joins per second.
 GC_THRESHOLDS = (50_000, 20, 100)
 
 
@@ -30,7 +30,9 @@ class RoomServer(AsgiServer):
         self._host = host
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, save every room and close connections with a time to reconnect; then shut uvicorn down."""
+        """Stop accepting, save every room and close connections with a time to reconnect; then shut uvicorn
+        down.
+        """
         for server in self.servers:
             server.close()
         await self._host.stop()

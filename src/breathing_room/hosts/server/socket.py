@@ -1,11 +1,11 @@
 """A WebSocket as a slim asyncio protocol, for very many idle connections.
 
-It holds a transport, a reader and a few small numbers: some 200 bytes above the memory of the event loop itself,
-where general-purpose WebSocket classes need 10 to 28 KB. ``docs/topics/sockets.md`` has the figures and the
-alternatives.
+It holds a transport, a reader and a few small numbers: some 200 bytes above the memory of the event loop
+itself, where general-purpose WebSocket classes need 10 to 28 KB. ``docs/topics/sockets.md`` has the figures
+and the alternatives.
 
-There is no send queue. The transport calls back as soon as the kernel's send buffer is full; until it has room
-again, presences are skipped, and the latest is sent afterwards.
+There is no send queue. The transport calls back as soon as the kernel's send buffer is full; until it has
+room again, presences are skipped, and the latest is sent afterwards.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Socket(Connection, asyncio.Protocol):
         transport.set_write_buffer_limits(high=0)
         super().__init__(room, codec)
 
-    # --- Connection -----------------------------------------------------------------------------------------
+    # --- Connection ----------------------------------------------------------------------------------------
 
     def push(self, encoded: EncodedPresence) -> None:
         """Write the frame, or note that a presence was skipped."""
@@ -81,7 +81,7 @@ class Socket(Connection, asyncio.Protocol):
         self._closing = True
         self._transport.abort()
 
-    # --- asyncio.Protocol -------------------------------------------------------------------------------------
+    # --- asyncio.Protocol ----------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Handle frames; after a close was sent, only the client's close counts."""
@@ -106,7 +106,8 @@ class Socket(Connection, asyncio.Protocol):
         """Fail the connection (section 7.1.7): send the close code and end without waiting for an answer."""
         self.close(code)
         if self._transport.can_write_eof():
-            self._transport.write_eof()  # A full close with unread input would send a reset, and lose the close frame.
+            # A full close with unread input would send a reset, and lose the close frame.
+            self._transport.write_eof()
         else:
             self._transport.close()
 

@@ -1,9 +1,9 @@
 """Several worker processes on one port: every core of a machine for one room.
 
 Each worker is a server and a node of the cluster. All listen on the same port, and the kernel balances new
-connections (``SO_REUSEPORT``). The parent accepts none: it holds the port, restarts a worker that crashed, and
-forwards the signal to stop. Each worker then drains: its visitors reconnect to workers that still run, those of the
-last one to the next start.
+connections (``SO_REUSEPORT``). The parent accepts none: it holds the port, restarts a worker that crashed,
+and forwards the signal to stop. Each worker then drains: its visitors reconnect to workers that still run,
+those of the last one to the next start.
 """
 
 import asyncio

@@ -83,7 +83,9 @@ class Routes:
         return cacheable(request, body, f"public, max-age={self.config.config_max_age_s}")
 
     async def document_heartbeat(self, request: Request) -> Response:
-        """Refuse a heartbeat of a document client, which cannot be counted without a memory of its session."""
+        """Refuse a heartbeat of a document client, which cannot be
+        counted without a memory of its session.
+        """
         del request
         reject_legacy_report()
 

@@ -1,7 +1,8 @@
 """Assembles a Worker from the installed package: the modules that it needs, and no others.
 
-The closure of the imports is read from the source, so no list of modules is maintained. A module that is neither of this
-package, nor of the standard library, nor of the runtime is an error, since it may not be pure Python.
+The closure of the imports is read from the source, so no list of modules is maintained. A module that is
+neither of this package, nor of the standard library, nor of the runtime is an error, since it may not be pure
+Python.
 """
 
 import ast
@@ -101,7 +102,9 @@ def _source(module: str) -> Path | None:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Yield what a module imports when it is loaded: not imports for type checkers, nor those inside functions."""
+    """Yield what a module imports when it is loaded: not imports for type checkers, nor those inside
+    functions.
+    """
     waiting: list[ast.stmt] = list(ast.parse(path.read_bytes()).body)
     while waiting:
         match waiting.pop(0):
@@ -121,7 +124,8 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 def runtime_sdk() -> Mapping[str, bytes]:
-    """Return the Python side of the runtime's interface, which is deployed with a Worker: ``workers-runtime-sdk``.
+    """Return the Python side of the runtime's interface, which is deployed with a Worker:
+    ``workers-runtime-sdk``.
 
     Raises:
         HostError: It is not installed.

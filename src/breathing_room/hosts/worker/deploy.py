@@ -1,4 +1,6 @@
-"""Prepares a deployment: a folder with the Worker, its page and the configuration of ``wrangler``, all of it checked."""
+"""Prepares a deployment: a folder with the Worker, its page and the configuration of ``wrangler``, all of it
+checked.
+"""
 
 import json
 import re

@@ -1,7 +1,8 @@
 """The Durable Object of a room: the events of the runtime in, its sockets, rows and alarm out.
 
-The runtime answers the heartbeat of a connection (``PING`` of ``core/wire.py``) without waking the object. A text that means
-the same and is spelled otherwise is an ordinary message: it wakes the object, which answers it.
+The runtime answers the heartbeat of a connection (``PING`` of ``core/wire.py``) without waking the object. A
+text that means the same and is spelled otherwise is an ordinary message: it wakes the object, which answers
+it.
 """
 
 import asyncio
@@ -61,7 +62,7 @@ class BreathingRoom(DurableObject):
         self._sockets: dict[int, EdgeSocket] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    # --- Events of the runtime --------------------------------------------------------------------------------
+    # --- Events of the runtime -----------------------------------------------------------------------------
 
     async def fetch(self, request: Any) -> Any:
         """Answer a request that the Worker forwarded, handshakes included."""
@@ -129,7 +130,7 @@ class BreathingRoom(DurableObject):
             # The platform takes this alarm for done, and the room sets no other before it has fired.
             self._set_alarm(wall_ms() + ALARM_RETRY_MS)
 
-    # --- Inside -----------------------------------------------------------------------------------------------
+    # --- Inside --------------------------------------------------------------------------------------------
 
     async def _dispatch(self, websocket: Any, handle: Any) -> None:
         try:
@@ -230,8 +231,8 @@ class BreathingRoom(DurableObject):
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # Without a proxy of its own the task is out of reach before waitUntil of an object awaits it; that of a Worker
-        # makes one itself (workerd 1.20261117.1, workers-runtime-sdk 1.9.5, 2026-11-30).
+        # Without a proxy of its own the task is out of reach before waitUntil of an object awaits it; that of
+        # a Worker makes one itself (workerd 1.20261117.1, workers-runtime-sdk 1.9.5, 2026-11-30).
         awaited = create_proxy(task)
         task.add_done_callback(lambda _: awaited.destroy())
         self._state.waitUntil(awaited)

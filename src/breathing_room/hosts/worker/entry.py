@@ -42,9 +42,10 @@ MESSAGE_HEAD: Final = '{"type":"presence",'
 UNAVAILABLE: Final = 503
 
 STREAM_PING_S_MAX: Final = 20.0
-"""The longest time between two writes to an event stream. Only a write that fails shows that the reader is gone, and
-30 s after it is, the platform cancels what ``waitUntil`` still waits for
-(https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil)."""
+"""The longest time between two writes to an event stream. Only a write that fails shows that the reader is
+gone, and 30 s after it is, the platform cancels what ``waitUntil`` still waits for
+(https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil).
+"""
 
 _routes: list[Routes] = []
 _directory = ShardDirectory()
@@ -102,7 +103,9 @@ class Default(WorkerEntrypoint):
         return response
 
     async def scheduled(self, *_: Any) -> None:
-        """Run the cron: ``reconcile`` in store mode, otherwise draw the secret of the next epoch before it begins."""
+        """Run the cron: ``reconcile`` in store mode, otherwise draw the secret of the next epoch before it
+        begins.
+        """
         try:
             kv, routes = binding(self.env, "KV"), the_routes(self.env)
             if routes.worker.backend == "kv":
@@ -162,7 +165,9 @@ class Default(WorkerEntrypoint):
             shards = known
 
     async def _try_shard(self, name: str, shard: int, connect: Callable[[Any], Awaitable[Any]]) -> Any:
-        """Send a handshake to one object; return None if it cannot be reached and is not the first one, the coordinator."""
+        """Send a handshake to one object; return None if it cannot be reached and is not the first one, the
+        coordinator.
+        """
         try:
             answered = await connect(self._room(name, shard))
         except Exception as error:
@@ -180,13 +185,13 @@ class Default(WorkerEntrypoint):
         text: str = await answered.text()
         return text.encode()
 
-    # --- Server-Sent Events -----------------------------------------------------------------------------------
+    # --- Server-Sent Events --------------------------------------------------------------------------------
 
     async def _events(self, routes: Routes, name: str, request: HttpRequest, headers: dict[str, str]) -> Any:
         """Send every change as an event.
 
-        The Worker holds the stream, and observes the room over a socket: so the object may hibernate, and a stream costs
-        what an observer costs.
+        The Worker holds the stream, and observes the room over a socket: so the object may hibernate, and a
+        stream costs what an observer costs.
         """
         headers = headers | {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         if request.method == "HEAD":
@@ -196,8 +201,9 @@ class Default(WorkerEntrypoint):
         answered = await self._open_socket(name, request, lambda room: room.fetch(url, upgrade))
         if answered.status != 101:
             reject_connection()
-        # Not a TransformStream: when the reader is gone its writes wait forever (workerd 1.20261117.1, 2026-11-30, and
-        # https://github.com/cloudflare/workerd/issues/5611). Those of an IdentityTransformStream fail.
+        # Not a TransformStream: when the reader is gone its writes wait forever (workerd 1.20261117.1,
+        # 2026-11-30, and https://github.com/cloudflare/workerd/issues/5611). Those of an
+        # IdentityTransformStream fail.
         pipe = js.IdentityTransformStream.new()
         ping_s = min(routes.config.room_config(name).ping_ms / 1_000, STREAM_PING_S_MAX)
         relaying = relay(answered.webSocket, pipe.writable.getWriter(), ping_s)
@@ -232,7 +238,8 @@ async def relay(websocket: Any, writer: Any, ping_s: float) -> None:
                 async with asyncio.timeout(ping_s):
                     text = await updates.get()
             except TimeoutError:
-                text = ": still here\n\n"  # Proxies keep the stream open, and the write fails if the reader is gone.
+                # Proxies keep the stream open, and the write fails if the reader is gone.
+                text = ": still here\n\n"
             if text is None:
                 await writer.close()
                 return

@@ -1,7 +1,8 @@
-"""The state that outlasts hibernation: a few values by name, each a row of the object's SQLite, beside the attachments of sockets.
+"""The state that outlasts hibernation: a few values by name, each a row of the object's SQLite, beside the
+attachments of sockets.
 
-A row costs a millionth of a dollar to write, at any size, and a thousandth of that to read (``docs/howto/cloudflare.md``).
-So a value is written whole, and only when it changed.
+A row costs a millionth of a dollar to write, at any size, and a thousandth of that to read
+(``docs/howto/cloudflare.md``). So a value is written whole, and only when it changed.
 """
 
 import logging
@@ -24,7 +25,8 @@ HISTORY: Final = "history"
 SHARDS: Final = "shards"
 SECRET: Final = "secret/"  # noqa: S105 - a place, no secret
 
-# Whether a visitor had a connection when the rest was written: if none has now, a deploy or a crash dropped them.
+# Whether a visitor had a connection when the rest was written: if none has now, a deploy or a crash dropped
+# them.
 OCCUPIED: Final = b"\x01"
 EMPTY: Final = b"\x00"
 
@@ -88,7 +90,8 @@ class KeptSecrets:
         self._shared = shared
 
     async def agree(self, epoch: int, proposed: bytes) -> bytes:
-        """Return the secret of an epoch: of the row, of the shared source, or the proposed one. Delete older rows.
+        """Return the secret of an epoch: of the row, of the shared source, or the proposed one. Delete older
+        rows.
 
         Raises:
             ClientError: The first object cannot be reached.

@@ -1,15 +1,16 @@
-"""The routes of a Worker with ``backend = "kv"``: store mode at an edge, which counts only a panel of polling clients.
+"""The routes of a Worker with ``backend = "kv"``: store mode at an edge, which counts only a panel of polling
+clients.
 
-Each report of a panel member is a key of its own, and the cron runs ``reconcile`` (``hosts/common/store_mode``). A
-presence that was read is cached for ``presence_max_age_s``, so a report shows in it as much later. The platform's
-prices and limits shape the rest:
+Each report of a panel member is a key of its own, and the cron runs ``reconcile``
+(``hosts/common/store_mode``). A presence that was read is cached for ``presence_max_age_s``, so a report
+shows in it as much later. The platform's prices and limits shape the rest:
 
-- A report is a write, and a write costs 33 times what a request of an object does. A thousand a day are free: with
-  those of ``reconcile`` that is no panel at all. This mode is for paid plans on which Durable Objects are no option.
-  With the policy ``bucketed``, reports go to one object for each room, which writes those of ten seconds as one
-  batch; a batch is lost with its object.
-- Reading a room is reading a key for every report of the last lease and two runs of ``reconcile``, of at most a
-  thousand operations in one call: a panel of about 400 with the default ``heartbeat_ms``. So a longer
+- A report is a write, and a write costs 33 times what a request of an object does. A thousand a day are free:
+  with those of ``reconcile`` that is no panel at all. This mode is for paid plans on which Durable Objects
+  are no option. With the policy ``bucketed``, reports go to one object for each room, which writes those of
+  ten seconds as one batch; a batch is lost with its object.
+- Reading a room is reading a key for every report of the last lease and two runs of ``reconcile``, of at most
+  a thousand operations in one call: a panel of about 400 with the default ``heartbeat_ms``. So a longer
   ``presence_max_age_s`` and a smaller panel pay.
 - A write shows in other places up to a minute later.
 """
@@ -32,8 +33,8 @@ PRESENCES_MAX: Final = 1_000
 class KvRoutes:
     """The handlers, over a store.
 
-    In a Worker each request has a writer of its own, since two requests must not share anything that waits; cached
-    presences are shared. In an object all requests share one writer, which collects batches.
+    In a Worker each request has a writer of its own, since two requests must not share anything that waits;
+    cached presences are shared. In an object all requests share one writer, which collects batches.
     """
 
     def __init__(self, worker: WorkerConfig, store: Store, *, collects: bool = False) -> None:

@@ -1,7 +1,9 @@
-"""The platform of a room in an object that hibernates: carries out its effects, and takes the runtime's events.
+"""The platform of a room in an object that hibernates: carries out its effects, and takes the runtime's
+events.
 
-State that outlasts hibernation is in rows and attachments of sockets (``hibernation.py``). In a room over several
-objects the requests between them are ``shard_calls.py``. Nothing here knows the runtime: that is ``durable_object.py``.
+State that outlasts hibernation is in rows and attachments of sockets (``hibernation.py``). In a room over
+several objects the requests between them are ``shard_calls.py``. Nothing here knows the runtime: that is
+``durable_object.py``.
 """
 
 import logging
@@ -155,10 +157,11 @@ class WorkerPlatform:
         # The counts that were broadcast since the averages were written, each with its time.
         self._observations: list[tuple[dict[str, int] | None, int]] = []
 
-    # --- Hibernation ---------------------------------------------------------------------------------------------
+    # --- Hibernation ---------------------------------------------------------------------------------------
 
     async def resume(self, open_sockets: Iterable[EdgeSocket]) -> None:
-        """Resume the room: unchanged after hibernation, from the last snapshot after a deploy or a crash, else empty.
+        """Resume the room: unchanged after hibernation, from the last snapshot after a deploy or a crash,
+        else empty.
 
         Args:
             open_sockets: The connections that the network held, the oldest first.
@@ -272,7 +275,7 @@ class WorkerPlatform:
         self._kept.put(MIGRATING, b"")
         return taken
 
-    # --- Platform ------------------------------------------------------------------------------------------------
+    # --- Platform ------------------------------------------------------------------------------------------
 
     def call_soon(self, flush: Callable[[], None]) -> None:
         """Call back at once: an object handles one event per turn."""
@@ -375,7 +378,7 @@ class WorkerPlatform:
             self._alarm_at_ms = at_ms
             self._set_alarm(at_ms)
 
-    # --- What the runtime calls ----------------------------------------------------------------------------------
+    # --- What the runtime calls ----------------------------------------------------------------------------
 
     def accept(self, socket: EdgeSocket) -> None:
         """Take a connection that was opened: it has ``join_ms`` for its join or observe."""
@@ -402,7 +405,7 @@ class WorkerPlatform:
         self._alarm_at_ms = None
         self._is_alarm_noted = True
 
-    # --- Other objects of the room ----------------------------------------------------------------------------
+    # --- Other objects of the room -------------------------------------------------------------------------
 
     async def sync(self) -> None:
         """Exchange deltas with the other objects, if any are due, and carry out what follows."""
@@ -476,10 +479,12 @@ class WorkerPlatform:
 
     @staticmethod
     def _observation(presence: Presence, now_ms: int) -> tuple[dict[str, int] | None, int]:
-        """Return what the averages count of a presence: what was published, so that they disclose no more than that."""
+        """Return what the averages count of a presence: what was published, so that they disclose no more
+        than that.
+        """
         return (presence.people if presence.method in {"counted", "sampled"} else None), now_ms
 
-    # --- Migration -----------------------------------------------------------------------------------------------
+    # --- Migration -----------------------------------------------------------------------------------------
 
     async def _sync_migration(self, migration: KvMigration) -> None:
         """Sync with the writers of store mode; a failure is logged and made up for by the next round."""
@@ -494,7 +499,7 @@ class WorkerPlatform:
             log.debug("the migration of room %s out of KV is over", self.room.name)
         self._rearm()
 
-    # --- Publish ----------------------------------------------------------------------------------------------
+    # --- Publish -------------------------------------------------------------------------------------------
 
     def _publish(self, publisher: Publisher) -> None:
         """Publish the presence after an event, if it is time; no alarm is set for it."""
@@ -508,7 +513,7 @@ class WorkerPlatform:
     async def _publish_page(publisher: Publisher, page: PublishedFile, now_ms: int) -> None:
         await publisher.publish([page], now_ms=now_ms)
 
-    # --- Secrets ----------------------------------------------------------------------------------------------
+    # --- Secrets -------------------------------------------------------------------------------------------
 
     def _shared_secrets(self) -> SecretSource | None:
         """Return the source of the secrets: the first object for all others, and the store for the first."""

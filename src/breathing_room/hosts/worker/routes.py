@@ -1,8 +1,8 @@
 """The routes of a Worker.
 
-``Routes`` answers in the Worker, in front of the objects: what need not wake an object, and what may be cached.
-A presence is cached in the Worker's memory for ``presence_max_age_s``, so that a polling crowd costs the object one
-request in that time for every isolate of the Worker. Nothing else is stored there.
+``Routes`` answers in the Worker, in front of the objects: what need not wake an object, and what may be
+cached. A presence is cached in the Worker's memory for ``presence_max_age_s``, so that a polling crowd costs
+the object one request in that time for every isolate of the Worker. Nothing else is stored there.
 
 ``RoomRoutes`` answers in the room's object. With the backend KV, ``kv_routes.py`` does.
 """
@@ -53,7 +53,8 @@ from breathing_room.hosts.worker.settings import WorkerConfig
 # Clients choose room names: beyond so many, the cache is cleared.
 CACHED_PRESENCES_MAX: Final = 1_000
 
-# The header in which the network sets the client's address. It is hashed at once, under a key in the object's memory.
+# The header in which the network sets the client's address. It is hashed at once, under a key in the object's
+# memory.
 ADDRESS: Final = "cf-connecting-ip"
 
 ROOM_PATH: Final = re.compile(r"/v1/rooms/([^/]*)(/[a-z.]*)?")
@@ -128,7 +129,7 @@ def find_route(method: str, path: str, default_room: str) -> tuple[str, str]:
     return resolve_room(name, default_room), route
 
 
-# --- In front ---------------------------------------------------------------------------------------------------
+# --- In front ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,9 @@ class Routes:
         return name, route
 
     async def answer(self, name: str, route: str, request: HttpRequest, ask_room: AskRoom) -> Answer | None:
-        """Answer a request here, from the cache where that may be; return None for what only the room can answer."""
+        """Answer a request here, from the cache where that may be; return None for what only the room can
+        answer.
+        """
         known = request.header("if-none-match")
         presence_cache, config_cache = (
             presence_cache_control(self.config.presence_max_age_s),
@@ -223,7 +226,7 @@ class Routes:
             read = self._cached[name] = CachedPresence(body, presence, etag_of_presence(presence), now_ms)
         return read
 
-    # --- Errors and origins -----------------------------------------------------------------------------------
+    # --- Errors and origins --------------------------------------------------------------------------------
 
     def refuse(self, error: Exception) -> Answer:
         """Return the answer of an error, in the one shape of errors."""
@@ -243,7 +246,7 @@ class Routes:
         )
 
 
-# --- In the room's object ---------------------------------------------------------------------------------------
+# --- In the room's object ---------------------------------------------------------------------------------
 
 
 class RoomRoutes:

@@ -13,14 +13,17 @@ from breathing_room.hosts.common.settings import FIELDS, ServerConfig
 from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 
 SNAPSHOT_MS_MIN: Final = 2_000
-"""Workers KV takes one write a second to one key (https://developers.cloudflare.com/kv/platform/limits/), and two writes
-may arrive at different speeds."""
+"""Workers KV takes one write a second to one key (https://developers.cloudflare.com/kv/platform/limits/), and
+two writes may arrive at different speeds.
+"""
 
 OBJECT_SOCKETS_MAX: Final = 32_768
 """Connections that one object may hold (https://developers.cloudflare.com/durable-objects/api/state/)."""
 
 SHARDS_MAX: Final = 100
-"""Objects that one room may have: the first one takes a report of each every ``push_ms``, in some milliseconds each."""
+"""Objects that one room may have: the first one takes a report of each every ``push_ms``, in some
+milliseconds each.
+"""
 
 BACKENDS: Final = ("objects", "kv")
 
@@ -120,8 +123,8 @@ class WorkerConfig:
         """Read the variables of a Worker.
 
         Args:
-            variables: By name; only those with the prefix ``BREATHING_ROOM_`` are read. ``BREATHING_ROOM_ROOMS`` is the
-                table of the file's ``[rooms.…]`` in JSON.
+            variables: By name; only those with the prefix ``BREATHING_ROOM_`` are read.
+                ``BREATHING_ROOM_ROOMS`` is the table of the file's ``[rooms.…]`` in JSON.
 
         Raises:
             ConfigError: A name is unknown or a value is wrong.

@@ -1,10 +1,10 @@
 """A room over several objects: what stands beside the room in each of them.
 
-The Worker routes a connection to the first object that has a place, in the order of ``core/replication/routing.py``.
-The first object, ``lobby``, holds all connections until it is full. Then the number of objects doubles (``lobby#1``,
-``lobby#2`` and so on) as often as all are full, and halves when a quarter would do. The first object is the
-coordinator: it holds the panel, answers reads, and writes averages and backups. The deltas between objects are those
-of ``core/replication/coordinator.py``.
+The Worker routes a connection to the first object that has a place, in the order of
+``core/replication/routing.py``. The first object, ``lobby``, holds all connections until it is full. Then the
+number of objects doubles (``lobby#1``, ``lobby#2`` and so on) as often as all are full, and halves when a
+quarter would do. The first object is the coordinator: it holds the panel, answers reads, and writes averages
+and backups. The deltas between objects are those of ``core/replication/coordinator.py``.
 
 A room that never was larger than one object has nothing of this, and pays for nothing of it.
 """
@@ -47,12 +47,14 @@ SHARDS_HEADER: Final = "breathing-room-shards"
 """The response header with the number of objects, which the first object sets once there are several."""
 
 SYNC_INTERVAL_MS_MAX: Final = 5_000
-"""Deltas are sent ``push_ms`` after the last ones, and never later than this: the platform may hibernate an object
-after 10 s without work, and the keys of visitors who came and went since are only in its memory."""
+"""Deltas are sent ``push_ms`` after the last ones, and never later than this: the platform may hibernate an
+object after 10 s without work, and the keys of visitors who came and went since are only in its memory.
+"""
 
 SHARD_COUNT_MAX_AGE_MS: Final = 60_000
-"""How long the Worker uses the number of objects that it last read; then it starts at the first object again, whose
-answer has the number."""
+"""How long the Worker uses the number of objects that it last read; then it starts at the first object again,
+whose answer has the number.
+"""
 
 FULL_MAX_AGE_MS: Final = 1_000
 """How long the Worker refuses connections to a room without a request after all of its objects were full."""
@@ -76,7 +78,8 @@ def room_and_shard(name: str) -> tuple[str, int]:
 
 
 def routing_key(request: HttpRequest, address: str | None) -> bytes:
-    """Return what is the same in each handshake of a visitor: the ``sessionId`` of document clients, or the address prefix.
+    """Return what is the same in each handshake of a visitor: the ``sessionId`` of document clients, or the
+    address prefix.
 
     It is hashed at once (``rank_shards``), and neither stored nor sent.
     """
@@ -106,7 +109,9 @@ class ShardDirectory:
         self._known[room] = (shards, now_ms)
 
     def is_full(self, room: str, now_ms: int) -> bool:
-        """Return whether all objects were full a moment ago: a full room must not cost a request to each for every handshake."""
+        """Return whether all objects were full a moment ago: a full room must not cost a request to each for
+        every handshake.
+        """
         return now_ms - self._full_at_ms.get(room, 0) < FULL_MAX_AGE_MS
 
     def mark_full(self, room: str, now_ms: int) -> None:
@@ -154,7 +159,8 @@ class ReplicaCalls(ABC):
         # The last broadcast as it was saved.
         self._saved_broadcast: LastBroadcast | None = None
         self._is_syncing = False
-        # The fingerprint of the sums that were sent last, and ``room.changes`` when they were last compared with it.
+        # The fingerprint of the sums that were sent last, and ``room.changes`` when they were last compared
+        # with it.
         self._sent_sums = ""
         self._compared_changes = -1
         self._sums_dirty = True
@@ -169,7 +175,8 @@ class ReplicaCalls(ABC):
         return min(self._host.room.push_ms, SYNC_INTERVAL_MS_MAX)
 
     def next_at_ms(self, timer_at_ms: int | None) -> int | None:
-        """Return when the alarm is due. All deadlines share it, so that one alarm in ``interval_ms`` is enough.
+        """Return when the alarm is due. All deadlines share it, so that one alarm in ``interval_ms`` is
+        enough.
 
         Args:
             timer_at_ms: The next timer of the room itself.
@@ -186,7 +193,8 @@ class ReplicaCalls(ABC):
     def timer_fired(self) -> None:
         """Note that the alarm fired and what was due is done.
 
-        If anything changed, the next alarm is set now: more is likely to change, and moving an alarm later costs a row.
+        If anything changed, the next alarm is set now: more is likely to change, and moving an alarm later
+            costs a row.
         """
         self._timer_fired_at_ms = self._now_ms()
         self._busy = self._is_changed
@@ -236,7 +244,7 @@ class ReplicaCalls(ABC):
         self._sent_sums, self._sums_dirty = _fingerprint(part.summary), False
         return part
 
-    # --- Deltas of other objects ------------------------------------------------------------------------------
+    # --- Deltas of other objects ---------------------------------------------------------------------------
 
     def _receive(self, deltas: Iterable[Delta], *, down: Iterable[PeerId] = ()) -> None:
         """Apply deltas of other objects, and carry out what follows."""
@@ -249,10 +257,12 @@ class ReplicaCalls(ABC):
         assert connection.standby_at is not None
         self.replica.adopt(connection, connection.key, connection.mood, connection.standby_at)
 
-    # --- Hibernation ------------------------------------------------------------------------------------------
+    # --- Hibernation ---------------------------------------------------------------------------------------
 
     def save(self) -> bytes | None:
-        """Return the row to write, None if nothing changed or it was written less than ``interval_ms`` ago."""
+        """Return the row to write, None if nothing changed or it was
+        written less than ``interval_ms`` ago.
+        """
         now_ms = self._now_ms()
         if not self._is_changed or now_ms < self._saved_at_ms + self.interval_ms:
             return None
@@ -532,8 +542,9 @@ class ShardCalls(ReplicaCalls):
     def _receive_update(self, update: CoordinatorUpdate) -> None:
         unread = self.shard.receive(update)
         self._receive(unread)
-        # Until the next report, the coordinator does not know that our sums include it. A shard without connections and
-        # leases has no sums: it was removed, and to report again would make it a new one, which is removed again.
+        # Until the next report, the coordinator does not know that our sums include it. A shard without
+        # connections and leases has no sums: it was removed, and to report again would make it a new one,
+        # which is removed again.
         if unread and (self._host.attached or self._host.room.summary(self._now_ms()).leases):
             self._sums_dirty = True
         if update.resync:
@@ -541,7 +552,9 @@ class ShardCalls(ReplicaCalls):
             self.replica.resync()
 
     def connections_lost(self) -> None:
-        """Become another peer, since a deploy or a crash closed our connections: visitors on standby elsewhere are released."""
+        """Become another peer, since a deploy or a crash closed our connections: visitors on standby
+        elsewhere are released.
+        """
         self.shard.restart(self._now_ms())
         self._sums_dirty = self._changed = True
 

@@ -1,7 +1,7 @@
 """A WebSocket that the edge's network holds while the object hibernates.
 
-The state of the connection is attached to it: role, visitor key, mood. So a room of a thousand connections needs no row
-for any of them, and the cost of a join does not grow with their number.
+The state of the connection is attached to it: role, visitor key, mood. So a room of a thousand connections
+needs no row for any of them, and the cost of a join does not grow with their number.
 """
 
 import json
@@ -37,8 +37,8 @@ class EdgeSocket(Connection):
         key: The key of its visitor, once it joined.
         mood: The visitor's mood, as the room numbers them.
         opened_at_ms: When it was opened.
-        standby_at: The object on which its visitor is counted, if that is another one: the connection is on standby
-            (``core/replication/replica.py``).
+        standby_at: The object on which its visitor is counted, if that is another one: the connection is on
+            standby (``core/replication/replica.py``).
     """
 
     __slots__ = ("_attachment", "_closing", "key", "mood", "opened_at_ms", "standby_at", "websocket")
@@ -96,7 +96,7 @@ class EdgeSocket(Connection):
             self._attachment = attachment
             self.websocket.serializeAttachment(attachment)
 
-    # --- Connection -----------------------------------------------------------------------------------------
+    # --- Connection ----------------------------------------------------------------------------------------
 
     def push(self, encoded: EncodedPresence) -> None:
         """Send a presence."""
@@ -111,7 +111,9 @@ class EdgeSocket(Connection):
         self.save_attachment()
 
     def ping(self) -> None:
-        """Do nothing: the runtime cannot send control pings, and the network reports a connection that broke."""
+        """Do nothing: the runtime cannot send control pings, and the
+        network reports a connection that broke.
+        """
 
     def close(self, code: int, reason: bytes = b"") -> None:
         """Begin the closing handshake."""
@@ -125,7 +127,7 @@ class EdgeSocket(Connection):
         """Close with 1001: the runtime has no way to cut a socket off."""
         self.close(GOING_AWAY)
 
-    # --- Events of the runtime --------------------------------------------------------------------------------
+    # --- Events of the runtime -----------------------------------------------------------------------------
 
     def message_arrived(self, message: Any) -> None:
         """Receive a message: a string, or a buffer if it was binary."""

@@ -1,11 +1,14 @@
 """The price book: one TOML file per provider, checked when it is read.
 
-A file names its *sources* (address, the day on which it was read, a grade), and what it says points to them: *plans* with their monthly
-price, *items* that are billed, and *limits* that no money removes. Prices are text, so that they stay decimal.
+A file names its *sources* (address, the day on which it was read, a grade), and what it says points to them:
+*plans* with their monthly price, *items* that are billed, and *limits* that no money removes. Prices are
+text, so that they stay decimal.
 
-Grades: ``V`` the vendor's own text was read; ``T`` a third party quotes the vendor; ``M`` from memory, unverified.
+Grades: ``V`` the vendor's own text was read; ``T`` a third party quotes the vendor; ``M`` from memory,
+unverified.
 
-Rounding: ``up`` to whole units, or ``pro rata``. Where sources disagree an item lists both, the believed one first.
+Rounding: ``up`` to whole units, or ``pro rata``. Where sources disagree an item lists both, the believed one
+first.
 
 Adding a provider is adding a file.
 """
@@ -205,7 +208,7 @@ def old(sources: Iterable[Source], today: date) -> list[str]:
     ]
 
 
-# --- Reading ------------------------------------------------------------------------------------------------------
+# --- Reading ----------------------------------------------------------------------------------------------
 
 
 def read_book(folder: Path | None = None) -> Book:

@@ -90,7 +90,9 @@ def settings_of(chosen: Strategy) -> dict[str, str | int] | None:
 def _largest(
     asked: Strategy, crowd: CrowdProfile, book: Book, budget_usd: Decimal, *, plan: str, rounding: str
 ) -> Bill | None:
-    """Make the panel, if there is one, as large as the sum allows; None where not even the smallest is within it."""
+    """Make the panel, if there is one, as large as the sum allows; None where not even the smallest is within
+    it.
+    """
 
     def fitting(tried: Strategy) -> Bill | None:
         made = bill(tried, crowd, book, plan=plan, rounding=rounding)

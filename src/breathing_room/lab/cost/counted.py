@@ -1,7 +1,8 @@
 """Prices of what a running server counted.
 
-Its ``/metrics`` have totals since it started. They are scaled to a month, and priced as if the same people had come to a Durable Object, or had been
-counted from a panel behind a CDN; and what was sent is priced as the traffic of the machine.
+Its ``/metrics`` have totals since it started. They are scaled to a month, and priced as if the same people
+had come to a Durable Object, or had been counted from a panel behind a CDN; and what was sent is priced as
+the traffic of the machine.
 """
 
 from collections.abc import Mapping

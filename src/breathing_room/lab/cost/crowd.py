@@ -1,7 +1,7 @@
 """The crowd that is priced, and its figures in formulas.
 
-Visitors arrive as a Poisson stream and visits are exponential, so N people and a mean visit T make ``N / T`` joins a
-second; what is done on joining and then every b is done ``1 + 1 / (e^(b/T) - 1)`` times in a visit.
+Visitors arrive as a Poisson stream and visits are exponential, so N people and a mean visit T make ``N / T``
+joins a second; what is done on joining and then every b is done ``1 + 1 / (e^(b/T) - 1)`` times in a visit.
 """
 
 from dataclasses import dataclass
@@ -62,7 +62,9 @@ class CrowdFigures:
         self.joins = (self.people * self.month / self.visit).named("joins", "a month")
 
     def repeats(self, every: Figure) -> Figure:
-        """Return how often in a visit something is done that is repeated at an interval, joining not counted."""
+        """Return how often in a visit something is done that is repeated
+        at an interval, joining not counted.
+        """
         return 1 / (exp(every / self.visit) - 1)
 
     def polls(self, every: Figure) -> Figure:
@@ -74,7 +76,8 @@ class CrowdFigures:
 
         Args:
             heartbeat: The time between two heartbeats.
-            mood_renews: Whether a change of mood is a heartbeat, too, so that the next is due a whole interval later.
+            mood_renews: Whether a change of mood is a heartbeat, too, so that the next is due a whole
+                interval later.
         """
         if mood_renews:
             rate = (1 + self.moods).named("endings", "a visit: a change of mood, or its end")
@@ -86,7 +89,9 @@ class CrowdFigures:
         )
 
     def cached(self, lifetime: Figure, requests: Figure) -> Figure:
-        """Return reads through one cache in a month: each takes a lifetime, and the wait for the next request."""
+        """Return reads through one cache in a month: each takes a lifetime, and the wait for the next
+        request.
+        """
         return self.month / (lifetime + self.month / requests)
 
     def per_second(self, month: Figure, name: str, unit: str = "a second") -> Figure:

@@ -1,6 +1,7 @@
 """The planning document's claims, each beside what it should be, and why.
 
-The right figures are computed from the price book and the strategies; nothing here is typed but what the document says.
+The right figures are computed from the price book and the strategies; nothing here is typed but what the
+document says.
 """
 
 from dataclasses import dataclass, replace
@@ -73,7 +74,9 @@ class Row:
 
 
 def summary(book: Book, *, rounding: str = "believed") -> tuple[Row, ...]:
-    """Reproduce the document's summary table with right prices and right arithmetic, and go on to a million people."""
+    """Reproduce the document's summary table with right prices and right arithmetic, and go on to a million
+    people.
+    """
 
     def priced(strategy: Strategy, people: int) -> Bill:
         return bill(strategy, CrowdProfile(people=people), book, plan="paid", rounding=rounding)

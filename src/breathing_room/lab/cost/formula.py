@@ -1,7 +1,8 @@
 """Numbers that remember how they were computed.
 
-A ``Figure`` is computed with as any number is; beside its value it carries the formula, once in words and once with the numbers put in.
-So each formula is written once, as code, and ``--explain`` prints what was computed, not a text that was written beside it.
+A ``Figure`` is computed with as any number is; beside its value it carries the formula, once in words and
+once with the numbers put in. So each formula is written once, as code, and ``--explain`` prints what was
+computed, not a text that was written beside it.
 
 ::
 
@@ -77,7 +78,9 @@ class Figure:
         return self.pattern.format(*fenced)
 
     def definitions(self) -> Iterator["Figure"]:
-        """Yield the named figures that it is computed from, each once and after its own parts; itself last."""
+        """Yield the named figures that it is computed from, each once
+        and after its own parts; itself last.
+        """
         seen: set[str] = set()
 
         def walk(figure: "Figure") -> Iterator["Figure"]:

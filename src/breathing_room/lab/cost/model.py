@@ -1,9 +1,8 @@
 """The bill: what a month of a strategy takes, priced, and its loads on limits that cannot be raised.
 
-Theory of operation
--------------------
-For a steady crowd a strategy (``strategy.py``) gives its *usage*: how much of each item of the price book a month takes, as formulas
-(``formula.py``). The book makes lines of a bill of it. The strategy's *loads* are held against the limits that no money removes.
+Theory of operation ------------------- For a steady crowd a strategy (``strategy.py``) gives its *usage*: how
+much of each item of the price book a month takes, as formulas (``formula.py``). The book makes lines of a
+bill of it. The strategy's *loads* are held against the limits that no money removes.
 """
 
 from dataclasses import dataclass, replace
@@ -168,7 +167,8 @@ def _bill(strategy: Strategy, crowd: CrowdFigures, book: Book, plan: str, roundi
 
 
 def breaks_at(strategy: Strategy, crowd: CrowdProfile, book: Book, *, plan: str) -> dict[str, int]:
-    """Find the smallest crowd that breaks each limit, within 1 in 1,000; limits that no crowd breaks are left out.
+    """Find the smallest crowd that breaks each limit, within 1 in 1,000; limits that no crowd breaks are left
+    out.
 
     Loads grow with the crowd, so it is sought by halving.
     """

@@ -1,12 +1,12 @@
 """A strategy: a way to run a room, as one value that is composed of parts.
 
-Theory of operation
--------------------
-A strategy has three parts: how people *report*, how the room *stores* what they report, and how people *read* the number. Each part has a
-kind, its words for the table, and its formulas. What a month takes of the price book is the sum of the parts (``composed``).
+Theory of operation ------------------- A strategy has three parts: how people *report*, how the room *stores*
+what they report, and how people *read* the number. Each part has a kind, its words for the table, and its
+formulas. What a month takes of the price book is the sum of the parts (``composed``).
 
-What can be set about a strategy are its *knobs*: the parameters of the function that builds it, or of those that build its parts, each
-declared with ``knob()`` as the parameter's default. A ``Builder`` checks the settings, and passes them to that function as figures that print themselves:
+What can be set about a strategy are its *knobs*: the parameters of the function that builds it, or of those
+that build its parts, each declared with ``knob()`` as the parameter's default. A ``Builder`` checks the
+settings, and passes them to that function as figures that print themselves:
 
 ::
 
@@ -45,7 +45,7 @@ LoadsOf: TypeAlias = Callable[[CrowdFigures, Usage, str], Iterable[LimitedLoad]]
 """What is limited, of a crowd, its usage and the plan."""
 
 
-# --- Accuracy of a count ----------------------------------------------------------------------------------------
+# --- Accuracy of a count ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,9 @@ def exact(crowd: CrowdFigures) -> Accuracy:
 
 
 def sample_error(crowd: CrowdFigures, share: Figure) -> Figure:
-    """Return the relative standard error of a count from a share of the people, each in it with the same probability."""
+    """Return the relative standard error of a count from a share of the people, each in it with the same
+    probability.
+    """
     return root((1 - share) / (share * crowd.people)).named("error", "standard, relative")
 
 
@@ -99,7 +101,7 @@ def in_percent(error: Figure) -> str:
     return f"{100 * error.value:.2g} %" if error.value else "0 %"
 
 
-# --- Parts --------------------------------------------------------------------------------------------------------
+# --- Parts ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,9 @@ class Reporting:
     """How people report.
 
     Attributes:
-        kind: Who reports, and when: no client; all of them, each heartbeat; a random share of the heartbeats; a share of the visitors; all of
-            them, each change; a panel of a fixed size; a socket, whose client sends; a connection to a service.
+        kind: Who reports, and when: no client; all of them, each heartbeat; a random share of the heartbeats;
+            a share of the visitors; all of them, each change; a panel of a fixed size; a socket, whose client
+            sends; a connection to a service.
         words: The same for the table.
         reports: How many reports a month has.
         accuracy: Error and bias of the count.
@@ -131,8 +134,9 @@ class Storing:
     """How the room stores what is reported.
 
     Attributes:
-        kind: Where: nowhere; one key that people read; an object that writes batches; a key for each visitor, by windows; objects that
-            hold sockets; rows of one object; a file of a machine; a service that is bought.
+        kind: Where: nowhere; one key that people read; an object that writes batches; a key for each visitor,
+            by windows; objects that hold sockets; rows of one object; a file of a machine; a service that is
+            bought.
         words: The same for the table.
         usage: What it takes.
     """
@@ -147,8 +151,8 @@ class Reading:
     """How people read the number.
 
     Attributes:
-        kind: From where: the page itself; a Worker that is polled; a Worker with a cache; a CDN; a cache of one's own; pushed over the
-            connection.
+        kind: From where: the page itself; a Worker that is polled; a Worker with a cache; a CDN; a cache of
+            one's own; pushed over the connection.
         words: The same for the table.
         usage: What it takes.
     """
@@ -200,7 +204,7 @@ def every(month: Figure, seconds: Figure) -> Figure:
     return month / seconds if seconds.value else figure(0)
 
 
-# --- The whole ----------------------------------------------------------------------------------------------------
+# --- The whole --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +232,8 @@ def no_loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLo
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
-    """A way to run a room. Two are equal if they have the same name and settings, which determine all the rest.
+    """A way to run a room. Two are equal if they have the same name and settings, which determine all the
+    rest.
 
     Attributes:
         name: What it is called.
@@ -240,7 +245,8 @@ class Strategy:
         assumptions: What the bill assumes beside its prices.
         provider: Who sends the bill.
         plans: The provider's plans that it can be run on, the dearest last.
-        larger_plan: The plan for a crowd, where the requested one does not exist; None: the last of ``plans``.
+        larger_plan: The plan for a crowd, where the requested one does not exist; None: the last of
+            ``plans``.
         settings: What it was built with, by the names of its builder's knobs.
     """
 
@@ -267,7 +273,7 @@ class Strategy:
         return self.plans[-1] if self.larger_plan is None else self.larger_plan(crowd)
 
 
-# --- Builders -----------------------------------------------------------------------------------------------------
+# --- Builders ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,12 +314,17 @@ class Knob:
 
 
 def knob(default: str | int, unit: str, meaning: str, *, zero: bool = False, most: int = 10**9, whole: bool = False) -> Any:  # fmt: skip
-    """Declare a parameter of a builder; a number is above 0, unless 0 is allowed. The function gets a ``Figure``, or a bool."""
+    """Declare a parameter of a builder; a number is above 0, unless 0 is allowed.
+
+    The function gets a ``Figure``, or a bool.
+    """
     return Knob(default if isinstance(default, bool) else Decimal(default), unit, meaning, zero, most, whole)
 
 
 def knobs_of(*functions: Callable[..., Any]) -> dict[str, Knob]:
-    """Return the knobs of some functions, by the names of their parameters; functions that share a name share its knob."""
+    """Return the knobs of some functions, by the names of their parameters; functions that share a name share
+    its knob.
+    """
     found: dict[str, Knob] = {}
     for function in functions:
         for name, parameter in signature(function).parameters.items():

@@ -1,7 +1,9 @@
-"""What a room costs, as a page on this machine: sliders for the crowd, and the bills that ``breathing-room cost`` computes.
+"""What a room costs, as a page on this machine: sliders for the crowd, and the bills that ``breathing-room
+cost`` computes.
 
-The page (``web/cost``) holds no prices and no formula. It asks ``cost.json``, and shows ``cost.svg``. A bill takes a third of a second of a
-core, so no server of rooms answers it: ``breathing-room cost --web`` does, to its own machine.
+The page (``web/cost``) holds no prices and no formula. It asks ``cost.json``, and shows ``cost.svg``. A bill
+takes a third of a second of a core, so no server of rooms answers it: ``breathing-room cost --web`` does, to
+its own machine.
 """
 
 import asyncio
@@ -56,7 +58,9 @@ FILES: Final = {
 
 PLAN: Final = "paid"
 HOSTS: Final = ("127.0.0.1", "localhost")
-"""The names of this machine: a site that lets its own name resolve to it must not read the bills (DNS rebinding)."""
+"""The names of this machine: a site that lets its own name resolve to it must not read the bills (DNS
+rebinding).
+"""
 
 KEPT: Final = 128
 PEOPLE_MAX: Final = 10_000_000

@@ -1,18 +1,18 @@
 """The load generator: many participants in one room, from one process, who join, change mood and leave.
 
-Theory of operation
--------------------
-The number of participants is constant: each one that leaves is replaced. Visits are exponential and changes of mood a
-Poisson process, and both are memoryless: in place of a timer for each participant there is one clock for all of them,
-which ticks at the sum of all rates, and each tick picks a participant at random. That has the same law.
+Theory of operation ------------------- The number of participants is constant: each one that leaves is
+replaced. Visits are exponential and changes of mood a Poisson process, and both are memoryless: in place of a
+timer for each participant there is one clock for all of them, which ticks at the sum of all rates, and each
+tick picks a participant at random. That has the same law.
 
-The kinds of load say how participants join, receive presences and leave: ``SocketLoad`` over WebSockets, ``PollLoad``
-and ``LegacyLoad`` over HTTP. All of them observe the room at intervals, and compare its count with their own number.
+The kinds of load say how participants join, receive presences and leave: ``SocketLoad`` over WebSockets,
+``PollLoad`` and ``LegacyLoad`` over HTTP. All of them observe the room at intervals, and compare its count
+with their own number.
 
-The generator knows its own participants only. Other visitors are, or may be, in the room if it was not known to be
-empty before, or if it counts more than there are participants. From then on counts are not judged, except those below
-our own number: others can only add. A caller who knows that there are no others says so (``LoadPlan.alone``), and a
-count above ours is an error.
+The generator knows its own participants only. Other visitors are, or may be, in the room if it was not known
+to be empty before, or if it counts more than there are participants. From then on counts are not judged,
+except those below our own number: others can only add. A caller who knows that there are no others says so
+(``LoadPlan.alone``), and a count above ours is an error.
 """
 
 import asyncio
@@ -57,7 +57,8 @@ class LoadPlan:
         duration_ms: The length of the run, joining included; None: until it is stopped.
         observe_ms: The time between two observations of the room; 0: one at the end.
         leaves_share: The share of leaves that arrive, of participants who poll.
-        alone: Whether the caller knows that there is no other visitor: a count above the participants is an error then.
+        alone: Whether the caller knows that there is no other visitor: a count above the participants is an
+            error then.
         seed: The seed of moods, visits and waits. Visitor ids are always new: two runs never share a visitor.
     """
 
@@ -154,7 +155,9 @@ class LoadGenerator(Generic[P]):
         self.others = view.presence.low
         """Visitors who were in the room before, at least."""
         self.others_since_s: float | None = None if plan.alone or view.presence.high == 0 else 0.0
-        """When other visitors were noticed, in seconds since the beginning: 0 where they may have been there before."""
+        """When other visitors were noticed, in seconds since the beginning: 0 where they may have been there
+        before.
+        """
         self.present = 0
         """Participants who joined and have not left."""
         self.observations = Observations()
@@ -169,7 +172,9 @@ class LoadGenerator(Generic[P]):
         self._deadline: asyncio.Timeout | None = None
 
     def own(self, since_s: float) -> tuple[int, int, int]:
-        """Return the number of participants present, and the smallest and largest since an instant of the loop's clock."""
+        """Return the number of participants present, and the smallest and largest since an instant of the
+        loop's clock.
+        """
         return self.present, *self._own.since(since_s)
 
     @property
@@ -212,7 +217,7 @@ class LoadGenerator(Generic[P]):
             **self.observations.summary(),
         }
 
-    # --- What a kind of load defines --------------------------------------------------------------------------
+    # --- What a kind of load defines -----------------------------------------------------------------------
 
     def _work(self) -> Iterable[Coroutine[Any, Any, None]]:
         """Return further tasks that run while the participants are present."""
@@ -227,7 +232,9 @@ class LoadGenerator(Generic[P]):
         raise NotImplementedError
 
     def _in_flight_s(self, presence: Presence) -> float:
-        """Return the greatest age of a presence, with the time that a join or leave takes to reach the room."""
+        """Return the greatest age of a presence, with the time that a
+        join or leave takes to reach the room.
+        """
         raise NotImplementedError
 
     async def _leave(self) -> None:
@@ -246,7 +253,7 @@ class LoadGenerator(Generic[P]):
         """Send the leave of a participant who is not present any more."""
         raise NotImplementedError
 
-    # --- What all share ---------------------------------------------------------------------------------------
+    # --- What all share ------------------------------------------------------------------------------------
 
     async def _join_all(self) -> None:
         """Let all participants join, at the rate of the plan."""

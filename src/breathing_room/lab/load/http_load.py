@@ -1,14 +1,13 @@
 """Load without sockets: participants who poll, and legacy clients.
 
-Theory of operation
--------------------
-Each participant has a time of its next request, and one heap holds all of them by that time. Due requests wait in one
-queue for a few drivers, each with a persistent connection of its own. So the number of connections does not grow with
-the number of participants, and no request waits for the answer to another participant's. A participant who leaves
-sends no more requests but the leave, behind a report that is on its way.
+Theory of operation ------------------- Each participant has a time of its next request, and one heap holds
+all of them by that time. Due requests wait in one queue for a few drivers, each with a persistent connection
+of its own. So the number of connections does not grow with the number of participants, and no request waits
+for the answer to another participant's. A participant who leaves sends no more requests but the leave, behind
+a report that is on its way.
 
-Participants who poll go by the room's ``heartbeat_ms`` and ``poll_ms``. Legacy clients go by the constants of their
-kind, and a server that counts them relies on those; scaled down, they would be other clients.
+Participants who poll go by the room's ``heartbeat_ms`` and ``poll_ms``. Legacy clients go by the constants of
+their kind, and a server that counts them relies on those; scaled down, they would be other clients.
 """
 
 import asyncio
@@ -104,7 +103,7 @@ class HttpLoad(LoadGenerator[C], Generic[C]):
         self._client = HttpClient(Timing().answer_s)
         self._least_delay_ms = now_ms() - view.presence.as_of_ms
 
-    # --- What a kind of participant defines ---------------------------------------------------------------------------
+    # --- What a kind of participant defines ----------------------------------------------------------------
 
     def _new_participant(self) -> C:
         """Make a participant who joins now."""
@@ -123,7 +122,7 @@ class HttpLoad(LoadGenerator[C], Generic[C]):
         """Queue the leave of a participant, unless there is none or a report is on its way."""
         raise NotImplementedError
 
-    # --- What all share ---------------------------------------------------------------------------------------
+    # --- What all share ------------------------------------------------------------------------------------
 
     def _work(self) -> Iterable[Coroutine[Any, Any, None]]:
         return [self._keep_time(), *(self._driver() for _ in range(self._drivers))]
@@ -214,9 +213,11 @@ class HttpLoad(LoadGenerator[C], Generic[C]):
         return self.presence
 
     def _in_flight_s(self, presence: Presence) -> float:
-        """Return the age of a presence, which a cache may serve until it is stale, and the time of reports on their way.
+        """Return the age of a presence, which a cache may serve until it is stale, and the time of reports on
+        their way.
 
-        The clock of the server may differ from ours: the presence that seemed youngest so far is taken as fresh.
+        The clock of the server may differ from ours: the presence that seemed youngest so far is taken as
+            fresh.
         """
         delay_ms = now_ms() - presence.as_of_ms
         self._least_delay_ms = min(self._least_delay_ms, delay_ms)
@@ -236,7 +237,7 @@ class HttpLoad(LoadGenerator[C], Generic[C]):
         self._client.close()
 
 
-# --- Polling -----------------------------------------------------------------------------------------------------
+# --- Polling ----------------------------------------------------------------------------------------------
 
 
 class PollingParticipant(HttpParticipant):
@@ -321,7 +322,7 @@ class PollLoad(HttpLoad[PollingParticipant]):
             self._mark_left(participant)
 
 
-# --- Legacy clients -----------------------------------------------------------------------------------------------
+# --- Legacy clients ---------------------------------------------------------------------------------------
 
 
 class Call(Enum):
@@ -335,8 +336,8 @@ class Call(Enum):
 class LegacyParticipant(HttpParticipant):
     """A participant with a client of the planning document's kind.
 
-    It sends a heartbeat on joining and on a change of mood. Every 30 s it sends one with a probability of 3 %, and otherwise
-    reads the presence. It never sends a leave.
+    It sends a heartbeat on joining and on a change of mood. Every 30 s it sends one with a probability of 3
+    %, and otherwise reads the presence. It never sends a leave.
 
     Args:
         mood: The mood.

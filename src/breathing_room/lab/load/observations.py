@@ -47,8 +47,9 @@ class Observation:
     def verdict(self) -> Verdict:
         """The verdict on the interval.
 
-        ``covered`` or ``outside`` where the room is ours alone; ``others`` where it is not, since then the truth is not known.
-        Others can only add, so an interval that ends below the number of participants is ``outside`` in any case.
+        ``covered`` or ``outside`` where the room is ours alone; ``others`` where it is not, since then the
+        truth is not known. Others can only add, so an interval that ends below the number of participants is
+        ``outside`` in any case.
         """
         if not self.gathered:
             return "joining"
@@ -94,9 +95,9 @@ class Observations:
         """Judge the observations after all participants had joined, in plain values.
 
         Returns:
-            How many there were, how many intervals were ``covered`` or ``outside``; the mean of ``count / own - 1`` as ``bias``, and
-            the root of its mean square as ``error``, of those that gave a count, or None where others were in it; and the observations
-            themselves.
+            How many there were, how many intervals were ``covered`` or ``outside``; the mean of ``count / own
+            - 1`` as ``bias``, and the root of its mean square as ``error``, of those that gave a count, or
+            None where others were in it; and the observations themselves.
         """
         gathered = [observation for observation in self.all if observation.gathered]
         verdicts = Counter(observation.verdict for observation in gathered)

@@ -1,7 +1,7 @@
 """A WebSocket client with as little overhead as the protocol allows, for load generation.
 
-A load tool must cost less than what it loads. Ten thousand sockets of a general library are ten thousand tasks,
-queues and timers; here each is one object on a transport that frames are read from. It accepts what a
+A load tool must cost less than what it loads. Ten thousand sockets of a general library are ten thousand
+tasks, queues and timers; here each is one object on a transport that frames are read from. It accepts what a
 Breathing Room server sends and ends the connection on everything else: fragments, for one.
 """
 
@@ -21,7 +21,8 @@ from breathing_room.client.errors import (
 )
 from breathing_room.core.wire import NORMAL_CLOSURE
 
-# What stands for the length of a longer message. Above it are 64-bit lengths, and masks, which a server must not use.
+# What stands for the length of a longer message. Above it are 64-bit lengths, and masks, which a server must
+# not use.
 LENGTH_IN_2_BYTES: Final = 126
 ANSWER_BYTES_MAX: Final = 65_536
 

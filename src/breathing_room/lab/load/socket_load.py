@@ -1,7 +1,8 @@
 """Load over WebSockets.
 
-Participants that are due to join wait in a queue. A few connectors each take one, connect, and wait until the room has
-answered: that bounds the handshakes in flight, at the beginning, when participants are replaced, and after a restart.
+Participants that are due to join wait in a queue. A few connectors each take one, connect, and wait until the
+room has answered: that bounds the handshakes in flight, at the beginning, when participants are replaced, and
+after a restart.
 """
 
 import asyncio
@@ -32,7 +33,10 @@ IN_FLIGHT_S: Final = 2.0
 """A presence is broadcast once a second, so the latest may lack a change while the next one is on its way."""
 
 PUSHES_PER_S: Final = 10_000
-"""Large rooms get broadcasts less often. Half of a server's default, to allow as long again for the next one to arrive."""
+"""Large rooms get broadcasts less often.
+
+Half of a server's default, to allow as long again for the next one to arrive.
+"""
 
 
 class Stage(Enum):
@@ -116,7 +120,10 @@ class SocketParticipant(SlimSocket):
 
 @lru_cache(maxsize=64)
 def read(message: bytes) -> Presence | ClientError | None:
-    """Read a presence or an error; None for the rest. All connections receive the same bytes, so they are decoded once."""
+    """Read a presence or an error; None for the rest.
+
+    All connections receive the same bytes, so they are decoded once.
+    """
     try:
         decoded = decode(message)
     except ValueError as error:
@@ -151,7 +158,10 @@ class SocketLoad(LoadGenerator[SocketParticipant]):
         return self.presence
 
     def _in_flight_s(self, presence: Presence) -> float:
-        """Return the time of two broadcasts. The age of the last one does not matter: without a change there is no other."""
+        """Return the time of two broadcasts.
+
+        The age of the last one does not matter: without a change there is no other.
+        """
         del presence
         return max(IN_FLIGHT_S, self.plan.people / PUSHES_PER_S)
 

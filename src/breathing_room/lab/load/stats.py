@@ -81,7 +81,9 @@ class SocketLoadStats(LoadStats):
     full_at_s: list[float] = field(default_factory=list)
 
     def summary(self, people: int) -> dict[str, Any]:
-        """Return the statistics in plain values; ``full_count_ms_…`` counts from the last join, and means are per person."""
+        """Return the statistics in plain values; ``full_count_ms_…`` counts from the last join, and means are
+        per person.
+        """
         full_ms = [1000 * max(at_s - self.last_join_at_s, 0.0) for at_s in self.full_at_s]
         return LoadStats.summary(self, people) | {
             "returned": self.returned,
@@ -112,7 +114,9 @@ class HttpLoadStats(LoadStats):
     sent_until_end: dict[str, int] = field(default_factory=dict)
 
     def end(self, at_s: float, present_at_end: int) -> None:
-        """Note that the crowd begins to leave; the leaves that follow are no part of what it sends while it is there."""
+        """Note that the crowd begins to leave; the leaves that follow are no part of what it sends while it
+        is there.
+        """
         LoadStats.end(self, at_s, present_at_end)
         self.sent_until_end = self.sent()
 

@@ -1,9 +1,11 @@
 """Random numbers of single visitors: the same draws in any order of visitors, one by one or as an array.
 
-The n-th draw of a visitor is a hash of (seed, stream, visitor, n). So a visitor who is needed later, or never, does not shift the draws of
-others; and the first draw of a million visitors is one expression over an array.
+The n-th draw of a visitor is a hash of (seed, stream, visitor, n). So a visitor who is needed later, or
+never, does not shift the draws of others; and the first draw of a million visitors is one expression over an
+array.
 
-Source: SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): a counter in steps of the golden ratio, and a mixing of 64 bits.
+Source: SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): a counter in steps of the golden ratio, and a mixing of
+64 bits.
 """
 
 from enum import IntEnum

@@ -12,7 +12,8 @@ LAST: Final = 1 << 62
 
 
 class VirtualClock:
-    """Actions by time. Those of one instant run by rank, and those of one rank in the order in which they were scheduled.
+    """Actions by time. Those of one instant run by rank, and those of one rank in the order in which they
+    were scheduled.
 
     The rank of a visitor's actions is the visitor's number, so their order is the same in both modes.
     """

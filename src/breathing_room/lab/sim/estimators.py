@@ -1,13 +1,15 @@
 """Estimators beside the room's own, for comparison, fed with the same visitors.
 
-``legacy`` and ``legacy_forced`` are the planning document's figure, taken literally: each client reports with a probability of 3 % every
-30 s, the server keeps a report for 120 s, and divides the number of clients of whom it has one by 0.03. In ``legacy_forced`` the first
-heartbeat is always sent, as that document asks for. Both are *biased*, and are here to show by how much.
+``legacy`` and ``legacy_forced`` are the planning document's figure, taken literally: each client reports with
+a probability of 3 % every 30 s, the server keeps a report for 120 s, and divides the number of clients of
+whom it has one by 0.03. In ``legacy_forced`` the first heartbeat is always sent, as that document asks for.
+Both are *biased*, and are here to show by how much.
 
-``write_rate`` counts from joins alone (``core/estimate/write_rate.py``): of a fixed share of visitors, about a panel's worth, it receives
-the times of joining and leaving.
+``write_rate`` counts from joins alone (``core/estimate/write_rate.py``): of a fixed share of visitors, about
+a panel's worth, it receives the times of joining and leaving.
 
-``history`` is the usual count at this hour of the week (``core/estimate/history.py``), from what the room itself published before.
+``history`` is the usual count at this hour of the week (``core/estimate/history.py``), from what the room
+itself published before.
 """
 
 import heapq
@@ -104,8 +106,8 @@ class Baselines:
         arrives_ms, departs_ms = self._arrives_ms, self._departs_ms
         settled = 0
         if outside:
-            # Most visitors in cohorts have been present for longer, with all four heartbeats. The others are given times: recent arrivals
-            # in a steady room, and recent departures.
+            # Most visitors in cohorts have been present for longer, with all four heartbeats. The others are
+            # given times: recent arrivals in a steady room, and recent departures.
             young = int(self._rng.binomial(outside, np.interp(KEPT_MS, self._ages_ms, self._age_law)))
             settled = int(self._rng.binomial(outside - young, 1 - (1 - CHANCE) ** (KEPT_MS // HEARTBEAT_MS)))
             latest = self._rng.random(young) * np.interp(KEPT_MS, self._ages_ms, self._age_law)
@@ -126,10 +128,11 @@ class Baselines:
 
 
 class JoinRecorder:
-    """Feeds ``WriteRate`` with the joins of visitors whose ticket is below a share, and with the ends of their visits.
+    """Feeds ``WriteRate`` with the joins of visitors whose ticket is below a share, and with the ends of
+    their visits.
 
-    The end of a visit without a leave is noticed when the lease expires, and is then dated back by the mean delay. So an end is known
-    late, and its time is right in the mean; here it is known at once, and right.
+    The end of a visit without a leave is noticed when the lease expires, and is then dated back by the mean
+    delay. So an end is known late, and its time is right in the mean; here it is known at once, and right.
 
     Args:
         share: The share.

@@ -1,16 +1,15 @@
 """Visitors whose polls are known to change nothing.
 
-Theory of operation
--------------------
-A visitor who is not sampled, and will read again that the rate is at most their ticket, only counts as a poll; and so does one who is
-sampled, was acknowledged, and will read again that the rate is above it. Such a visitor is idle: a row here, with the time of the next
-poll and the interval between two. Polls that passed meanwhile are replaced by one: it leaves a ``Poller`` in the same state, and the
-others are counted.
+Theory of operation ------------------- A visitor who is not sampled, and will read again that the rate is at
+most their ticket, only counts as a poll; and so does one who is sampled, was acknowledged, and will read
+again that the rate is above it. Such a visitor is idle: a row here, with the time of the next poll and the
+interval between two. Polls that passed meanwhile are replaced by one: it leaves a ``Poller`` in the same
+state, and the others are counted.
 
 A visitor who has not arrived, or was never sampled, has no ``Poller`` at all until one is needed.
 
-Polls have one effect on others: the first one after a copy at the edge has aged makes the edge fetch another. So for every copy the
-earliest such poll of all idle visitors is sought.
+Polls have one effect on others: the first one after a copy at the edge has aged makes the edge fetch another.
+So for every copy the earliest such poll of all idle visitors is sought.
 """
 
 from typing import Generic, TypeVar

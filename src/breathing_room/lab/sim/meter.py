@@ -14,7 +14,8 @@ class StoreMeter:
         deletes: Values deleted.
         bytes_got: Of values read.
         bytes_put: Of values written.
-        rest_ms: The shortest time between two writes (puts or deletes) to one key; None while no key was written twice.
+        rest_ms: The shortest time between two writes (puts or deletes) to one key; None while no key was
+            written twice.
     """
 
     gets: int = 0

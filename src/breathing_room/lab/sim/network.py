@@ -13,8 +13,8 @@ LONG_AGO_MS = -(1 << 62)
 class Edge:
     """One cache for all, of one presence and one config.
 
-    A copy answers for ``max_age_ms``; for ``stale_ms`` more it still does while another is fetched; after that a request waits for a
-    new one. That is ``Cache-Control: max-age, stale-while-revalidate`` (RFC 5861).
+    A copy answers for ``max_age_ms``; for ``stale_ms`` more it still does while another is fetched; after
+    that a request waits for a new one. That is ``Cache-Control: max-age, stale-while-revalidate`` (RFC 5861).
 
     Args:
         fetch: Fetches from the origin.

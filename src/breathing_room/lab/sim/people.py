@@ -26,8 +26,9 @@ FORGED_PREFIX: Final = b"forged"
 class MoodModel:
     """The random process of moods.
 
-    A visitor arrives in a mood drawn from the weights, and at random instants draws again. So at any time moods are distributed by the
-    weights, independently of everything else. A draw often repeats the mood; the rate of drawing makes up for that.
+    A visitor arrives in a mood drawn from the weights, and at random instants draws again. So at any time
+    moods are distributed by the weights, independently of everything else. A draw often repeats the mood; the
+    rate of drawing makes up for that.
 
     Args:
         crowd: The weights of moods, and the changes in a visit.
@@ -74,7 +75,9 @@ class MoodProcess:
         return self._model.names[self.mood]
 
     def change(self) -> None:
-        """Take the next mood, and draw the one after it with its time; draws that repeat the mood are skipped."""
+        """Take the next mood, and draw the one after it with its time; draws that repeat the mood are
+        skipped.
+        """
         self.mood = self._next_mood
         if self._model.between_ms is None:
             self.changes_at_ms = NO_DEADLINE
@@ -238,7 +241,7 @@ class PollingVisitor:
         name = self.mood_process.name
         return None if name == UNSPOKEN else name
 
-    # --- Idle -------------------------------------------------------------------------------------------------
+    # --- Idle ----------------------------------------------------------------------------------------------
 
     def _schedule_next(self) -> None:
         """Schedule the next action, and become idle until then if polls will change nothing."""
@@ -283,7 +286,7 @@ class PollingVisitor:
         if next_at_ms != self._due_at_ms:
             self.schedule(next_at_ms)
 
-    # --- Packets ----------------------------------------------------------------------------------------------
+    # --- Packets -------------------------------------------------------------------------------------------
 
     def _send(self, request: Request, now_ms: int) -> None:
         network = self._simulation.network
@@ -357,7 +360,7 @@ class PollingVisitor:
     def _is_lost(self) -> bool:
         return self._chance.random() < self._simulation.network.loss_share
 
-    # --- Leaving ----------------------------------------------------------------------------------------------
+    # --- Leaving -------------------------------------------------------------------------------------------
 
     def _depart(self, now_ms: int) -> None:
         """Leave; the leave does not overtake a report that is on its way."""
@@ -378,7 +381,8 @@ class PollingVisitor:
 class LegacyVisitor:
     """A visitor with a legacy client, of the planning document's kind.
 
-    It reports on joining and on a change of mood; and every 30 s it reports with a probability of 3 %, or reads the presence.
+    It reports on joining and on a change of mood; and every 30 s it reports with a probability of 3 %, or
+    reads the presence.
 
     Args:
         simulation: The simulation.
@@ -487,8 +491,9 @@ class ConnectedVisitor:
 class ForgedReports:
     """Forged reports, from one address prefix: so many that they are a given share of all that arrive.
 
-    They renew their seats as long as they can, and go on to other ids when a lease would have expired meanwhile. Where ids are chosen
-    they take those with the lowest tickets; where ids are signed they take the ids that they get, and report with those in the sample.
+    They renew their seats as long as they can, and go on to other ids when a lease would have expired
+    meanwhile. Where ids are chosen they take those with the lowest tickets; where ids are signed they take
+    the ids that they get, and report with those in the sample.
 
     Args:
         simulation: The simulation.

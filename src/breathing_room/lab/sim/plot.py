@@ -69,7 +69,9 @@ def plot(result: dict[str, Any], path: Path) -> None:
 
 
 def _time(crowd: dict[str, Any]) -> Figure:
-    """Draw the first run over time; biased figures have a scale of their own beside it, so that the interval can be seen."""
+    """Draw the first run over time; biased figures have a scale of their own beside it, so that the interval
+    can be seen.
+    """
     seen = [observation for observation in crowd.get("seen", []) if observation["seed"] == crowd["seeds"][0]]
     biased = [name for name in crowd["estimators"] if crowd["estimators"][name]["biased"]]
     others = [name for name in crowd["estimators"] if name not in biased and name != "panel"]

@@ -67,9 +67,11 @@ class RunResult:
 
 
 def independent_samples(runs: Iterable[Sequence[RunObservation]], *, apart_ms: float) -> int:
-    """Count the observations that see different people: those of different runs, and those of one run at least ``apart_ms`` apart.
+    """Count the observations that see different people: those of different runs, and those of one run at
+    least ``apart_ms`` apart.
 
-    Observations that are closer see much the same panel, so a hundred of them are one sample of the estimator's error.
+    Observations that are closer see much the same panel, so a hundred of them are one sample of the
+    estimator's error.
 
     Args:
         runs: The observations of each run, in their order.
@@ -165,7 +167,9 @@ class MoodScore:
 
 
 def judged_moods(observation: RunObservation) -> Iterator[tuple[int, tuple[int, int | None]]]:
-    """Yield the true number of people and the published interval of each mood that is judged at an observation."""
+    """Yield the true number of people and the published interval of each mood that is judged at an
+    observation.
+    """
     for mood, truth in zip((*observation.presence.moods, UNSPOKEN), observation.moods, strict=True):
         interval = observation.presence.mood_intervals[mood]
         if interval is not None and truth * observation.effective_rate >= SEATS_MIN:

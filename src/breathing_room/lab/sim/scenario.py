@@ -51,8 +51,8 @@ class Run:
         policy: The write policy between the room and the store.
         estimators: The estimators that are compared.
         starts_at_h: The hour of the day (UTC) at which it begins.
-        rate: The rate at which the room begins, as if it had been going for a while. 0: four times what the crowd at the
-            beginning calls for, so that the rate has to move.
+        rate: The rate at which the room begins, as if it had been going for a while. 0: four times what the
+            crowd at the beginning calls for, so that the rate has to move.
     """
 
     hours: float = ranged(1.0, 0.01, 24 * 366)
@@ -84,7 +84,8 @@ class CrowdSettings:
         closed: Whether exactly ``people`` arrive at the beginning, and no others.
         gather_s: The time within which the first visitors arrive.
         kinds: The shares of polling, legacy and connected visitors.
-        curve: Points of hour and factor with straight lines between them; the factor holds after the last one.
+        curve: Points of hour and factor with straight lines between them; the factor holds after the last
+            one.
         period_hours: After how long the curve begins again; 0: never.
         visit: ``exponential``, ``log-normal``, or the name of a file with one visit in seconds per line.
         visit_minutes: The mean visit; that of a file is its own.
@@ -144,8 +145,8 @@ class ForgersSettings:
 
     Attributes:
         share: Their share of all reports that arrive; 0: none.
-        tickets: ``chosen``: the room accepts any id, so they choose ids with low tickets; ``drawn``: the room accepts signed ids only,
-            so they cannot choose.
+        tickets: ``chosen``: the room accepts any id, so they choose ids with low tickets; ``drawn``: the room
+            accepts signed ids only, so they cannot choose.
         at_minutes: When they begin, counted from the end of the warm-up.
     """
 
@@ -165,7 +166,8 @@ class Wires:
     Attributes:
         loss_share: The share of requests, and of answers, that are lost.
         delay_ms: The mean time of one way, exponential.
-        presence_max_age_s: How long the cache answers with a presence; it does so as long again while it fetches another.
+        presence_max_age_s: How long the cache answers with a presence; it does so as long again while it
+            fetches another.
         config_max_age_s: How long it answers with a config.
     """
 
@@ -234,7 +236,7 @@ class Scenario:
         return (*points, (self.crowd.period_hours, points[0][1])) if self.crowd.period_hours else points
 
 
-# --- Reading ------------------------------------------------------------------------------------------------------
+# --- Reading ----------------------------------------------------------------------------------------------
 
 
 def scenario_names() -> list[str]:

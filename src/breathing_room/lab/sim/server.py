@@ -67,7 +67,7 @@ class SimulatedServer:
         self._timers: list[int | None] = [None, None]
         self.reports_by_s: dict[int, int] = {}
 
-    # --- Requests ---------------------------------------------------------------------------------------------
+    # --- Requests ------------------------------------------------------------------------------------------
 
     def presence(self, now_ms: int) -> Presence:
         """Return the presence."""
@@ -134,7 +134,7 @@ class SimulatedServer:
                     pass
         self._plan(0, step.next_timer_ms)
 
-    # --- Inside -----------------------------------------------------------------------------------------------
+    # --- Inside --------------------------------------------------------------------------------------------
 
     def _write(self, writes: Writes) -> None:
         for order in writes.writes:

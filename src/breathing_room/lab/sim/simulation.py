@@ -129,7 +129,7 @@ class Simulation:
         )
         self._observations: list[RunObservation] = []
 
-    # --- The run ----------------------------------------------------------------------------------------------
+    # --- The run -------------------------------------------------------------------------------------------
 
     def run(self, on_progress: Callable[[float], None] | None = None) -> RunResult:
         """Run the scenario.
@@ -180,7 +180,7 @@ class Simulation:
         assert copy is not None
         return copy if copy.epoch == epoch else replace(copy, epoch=epoch)
 
-    # --- Arrivals and departures --------------------------------------------------------------------------------
+    # --- Arrivals and departures ---------------------------------------------------------------------------
 
     def _arrivals_of_a_minute(self, now_ms: int) -> None:
         """Let the visitors of the next minute arrive, each at a time of its own."""
@@ -335,10 +335,12 @@ class Simulation:
         self._polls_outside += came / 2 + person_ms * self._polls_per_ms
         self._came_outside = expected / self._step_ms
 
-    # --- The edge ---------------------------------------------------------------------------------------------
+    # --- The edge ------------------------------------------------------------------------------------------
 
     def _before_change(self, new: Presence) -> None:
-        """Handle a new copy at the edge: activate the visitors whom it concerns, and seek the poll that will fetch the next one."""
+        """Handle a new copy at the edge: activate the visitors whom it concerns, and seek the poll that will
+        fetch the next one.
+        """
         if new.sample_rate > self.keep:
             raise RateOverBoundError(f"a rate of {new.sample_rate}, over {self.keep}")
         if self.idle_pool is None:
@@ -427,7 +429,7 @@ class Simulation:
                 return
         self._plan_first_poll()
 
-    # --- Observations -------------------------------------------------------------------------------------------
+    # --- Observations --------------------------------------------------------------------------------------
 
     def _observe(self, now_ms: int) -> None:
         """Compare the presence with the truth."""
@@ -463,7 +465,9 @@ class Simulation:
         )
 
     def _standard_error(self, truth: int, now_ms: int) -> float:
-        """Return the standard error for so many visitors: legacy clients are sampled, connections are counted exactly."""
+        """Return the standard error for so many visitors: legacy clients are sampled, connections are counted
+        exactly.
+        """
         others = [person for person in self.others.values() if self._is_here(person, now_ms)]
         legacy = sum(isinstance(person, LegacyVisitor) for person in others)
         polled = self.server.room.panel.standard_error(truth - len(others), now_ms)
@@ -485,8 +489,8 @@ class Simulation:
 def begin(scenario: Scenario) -> tuple[float, float]:
     """Return the rate at which a room begins, and the ticket up to which visitors are individuals.
 
-    The smallest crowd that there will be calls for the highest rate. The bound is above it by a margin, and a run that goes over it
-    stops and is run again with a higher one.
+    The smallest crowd that there will be calls for the highest rate. The bound is above it by a margin, and a
+    run that goes over it stops and is run again with a higher one.
     """
     levels = np.maximum(levels_at(scenario, np.arange(0, scenario.length_ms + 1, CHUNK_MS)), 1.0)
     panel_size = scenario.room.panel_size

@@ -62,7 +62,8 @@ class MeteredStore:
         if former_ms is not None:
             rest_ms = now_ms - former_ms
             self.meter.rest_ms = rest_ms if self.meter.rest_ms is None else min(self.meter.rest_ms, rest_ms)
-        # A key is written again within the second or its rest does not matter; a day of keys need not be remembered.
+        # A key is written again within the second or its rest does not matter; a day of keys need not be
+        # remembered.
         while (oldest := next(iter(self._written_at_ms))) != key and now_ms - self._written_at_ms[
             oldest
         ] > 60_000:

@@ -20,13 +20,15 @@ from breathing_room.lab.sim.result import (
 from breathing_room.lab.sim.scenario import MINUTE_MS, SECOND_MS, Scenario
 
 VISITS_APART = 3
-"""Observations that are so many mean visits apart see other visitors: of exponential visits, one in 20 lasts from one to the next."""
+"""Observations that are so many mean visits apart see other visitors: of exponential visits, one in 20 lasts
+from one to the next.
+"""
 
 SAMPLES_MIN = 20
 """The share of intervals that covered the truth is given from so many independent samples on.
 
-Of 20, one 95 % interval is expected to miss, and the share has a standard error of 5 %. Of fewer, one that misses or none says
-nothing of the interval.
+Of 20, one 95 % interval is expected to miss, and the share has a standard error of 5 %. Of fewer, one that
+misses or none says nothing of the interval.
 """
 
 OBSERVATIONS_MAX = 2_000
@@ -44,7 +46,8 @@ def summarize(
         without_forgers: The same seeds without forgers, where there were any.
 
     Returns:
-        The parts by name: ``people``, ``truth``, ``estimators``, ``moods``, ``a_day``, ``meter``, and what a surge or forgers did.
+        The parts by name: ``people``, ``truth``, ``estimators``, ``moods``, ``a_day``, ``meter``, and what a
+            surge or forgers did.
     """
     seen = [(result.seed, observation) for result in results for observation in result.observations]
     from_ms = scenario.run.judged_from_minutes * MINUTE_MS
@@ -100,8 +103,8 @@ def summarize(
 def independent_after_ms(scenario: Scenario) -> float:
     """Return after how long the error of an observation is independent of that of the one before.
 
-    A panel is renewed as visits end. Legacy clients draw each heartbeat independently, so one window of the estimator is enough; in a
-    closed crowd the same visitors remain, and a run is one sample.
+    A panel is renewed as visits end. Legacy clients draw each heartbeat independently, so one window of the
+    estimator is enough; in a closed crowd the same visitors remain, and a run is one sample.
     """
     crowd = scenario.crowd
     if {kind for kind, share in crowd.kinds.items() if share} == {"legacy"}:
@@ -172,11 +175,12 @@ def budget_per_s(scenario: Scenario) -> float:
 
 
 def surge(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any]:
-    """Judge a surge: after one cache lifetime, are reports under budget; after two, is the truth in the interval?
+    """Judge a surge: after one cache lifetime, are reports under budget; after two, is the truth in the
+    interval?
 
-    A cache lifetime is max-age and as long again for stale-while-revalidate. Reports are averaged over the lifetime that begins
-    when the first one after the surge is over, and may exceed the budget by what chance explains: three standard deviations of a
-    Poisson count.
+    A cache lifetime is max-age and as long again for stale-while-revalidate. Reports are averaged over the
+    lifetime that begins when the first one after the surge is over, and may exceed the budget by what chance
+    explains: three standard deviations of a Poisson count.
     """
     lifetime_ms = round(2 * SECOND_MS * scenario.wires.presence_max_age_s)
     _, ends_ms = scenario.surge_ms
@@ -211,9 +215,10 @@ def surge(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any]:
 def forgers(scenario: Scenario, results: Sequence[RunResult], without: Sequence[RunResult]) -> dict[str, Any]:
     """Say by how much forgers moved the count, with the cap on their prefix and without.
 
-    What was published is compared with what is published on the same seeds without forgers: the same people with the same tickets, so that
-    most of the panel's own error falls out. Observations count that are later than one lease after the forgers began. The cap lets
-    ``cap_seats`` of one prefix count, so it allows them to add ``cap_seats / effective_rate`` people.
+    What was published is compared with what is published on the same seeds without forgers: the same people
+    with the same tickets, so that most of the panel's own error falls out. Observations count that are later
+    than one lease after the forgers began. The cap lets ``cap_seats`` of one prefix count, so it allows them
+    to add ``cap_seats / effective_rate`` people.
     """
     room = scenario.room
     cap = room.prefix_seats_max or max(64, room.panel_size // 10)

@@ -1,7 +1,7 @@
 """Visitor ids of a run, and their tickets by the million.
 
-``core/tickets.py`` says what a ticket is; here it is computed over arrays. An id is sixteen letters that are the run's and six that
-are the visitor's number, so that nearly all of the hash is computed once for all.
+``core/tickets.py`` says what a ticket is; here it is computed over arrays. An id is sixteen letters that are
+the run's and six that are the visitor's number, so that nearly all of the hash is computed once for all.
 """
 
 from typing import Final
@@ -76,7 +76,9 @@ class Ids:
         return self._numbers[drawn], self._tickets[drawn]
 
     def redraw(self, numbers: NDArray[np.int64], epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return tickets of another epoch for visitors who have not arrived; other visitors, where only some are returned."""
+        """Return tickets of another epoch for visitors who have not arrived; other visitors, where only some
+        are returned.
+        """
         return (
             (numbers, self.tickets(numbers, epoch)) if self._below == 1.0 else self.draw(len(numbers), epoch)
         )

@@ -157,8 +157,8 @@ def levels_at(scenario: Scenario, at_ms: NDArray[np.int64] | Floats) -> Floats:
 class Arrivals:
     """The times of arrival: a Poisson stream whose rate keeps the crowd at the scenario's level.
 
-    Departures are replaced, at ``level / mean visit``; where the level rises, the difference arrives too. Where it falls no
-    visitor is removed: the crowd shrinks as visits end.
+    Departures are replaced, at ``level / mean visit``; where the level rises, the difference arrives too.
+    Where it falls no visitor is removed: the crowd shrinks as visits end.
 
     Args:
         scenario: The scenario.

@@ -1,4 +1,6 @@
-"""The checks of a host, in families: each is a module of checks, whose docstrings are the sentences of the protocol."""
+"""The checks of a host, in families: each is a module of checks, whose docstrings are the sentences of the
+protocol.
+"""
 
 from typing import Final
 

@@ -57,7 +57,9 @@ async def api_heartbeat_counts(t: HostCheckContext) -> None:
 
 @check("default room", "connection")
 async def api_room_converses(t: HostCheckContext) -> None:
-    """``/api/room`` joins with its query, sends presences in that app's shape, accepts moods and answers pings."""
+    """``/api/room`` joins with its query, sends presences in that app's shape, accepts moods and answers
+    pings.
+    """
     before = (await t.get("/api/presence")).json()
     mood, other = t.terms.moods[0], t.terms.moods[-1]
     person = await t.socket(f"/api/room?sessionId={new_visitor()}&mood={mood}")

@@ -27,12 +27,14 @@ CHECKS: Final[dict[str, Check]] = {}
 check = adding_to(CHECKS)
 
 
-# --- Config, history, badge -----------------------------------------------------------------------------------------------
+# --- Config, history, badge -------------------------------------------------------------------------------
 
 
 @check("own room")
 async def a_config_is_complete(t: HostCheckContext) -> None:
-    """The config has the moods, the breath, all intervals (``ping_ms`` among them) and the server's clock, and is cacheable."""
+    """The config has the moods, the breath, all intervals (``ping_ms`` among them) and the server's clock,
+    and is cacheable.
+    """
     answer = await t.get("/config")
     expect_age(answer)
     config = answer.json()
@@ -78,7 +80,7 @@ async def a_badge_shows_the_label(t: HostCheckContext) -> None:
     expect(that="2" in words, seen=f"the label 2 is not among {words}")
 
 
-# --- Heartbeats and leaves ------------------------------------------------------------------------------------------------
+# --- Heartbeats and leaves --------------------------------------------------------------------------------
 
 
 @check("own room")
@@ -121,7 +123,9 @@ async def a_heartbeat_changes_or_keeps_the_mood(t: HostCheckContext) -> None:
 
 @check("own room")
 async def a_leave_request_takes_effect_at_once(t: HostCheckContext) -> None:
-    """``POST …/leave`` is answered 204 for any content type, and the visitor is not counted any more at once."""
+    """``POST …/leave`` is answered 204 for any content type, and the
+    visitor is not counted any more at once.
+    """
     for content_type in ("text/plain;charset=UTF-8", "application/json", "application/x-www-form-urlencoded"):
         visitor = new_visitor()
         await t.heartbeat(visitor)
@@ -140,7 +144,7 @@ async def an_unknown_visitor_may_leave(t: HostCheckContext) -> None:
     await t.wait_for(count=1)
 
 
-# --- Event streams --------------------------------------------------------------------------------------------------------
+# --- Event streams ----------------------------------------------------------------------------------------
 
 
 @check("own room", "events", "connection")
@@ -175,7 +179,7 @@ async def an_event_stream_is_not_counted(t: HostCheckContext) -> None:
     await t.wait_for(count=0, low=0, high=0)
 
 
-# --- Errors ---------------------------------------------------------------------------------------------------------------
+# --- Errors -----------------------------------------------------------------------------------------------
 
 
 @check("own room")
@@ -221,7 +225,9 @@ async def a_bad_room_is_an_error(t: HostCheckContext) -> None:
 
 @check("own room")
 async def a_wrong_path_is_an_error(t: HostCheckContext) -> None:
-    """An unknown path is answered 404, and a wrong method 405 with ``Allow``, both with an error of the one shape."""
+    """An unknown path is answered 404, and a wrong method 405 with ``Allow``, both with an error of the one
+    shape.
+    """
     await expect_refusal(t.get("/nothing"), "not_found", 404)
     for method, path in (("GET", "/heartbeat"), ("GET", "/leave"), ("POST", ""), ("POST", "/config")):
         answer = await ask(t.base_url, method, t.path(path))
@@ -230,12 +236,14 @@ async def a_wrong_path_is_an_error(t: HostCheckContext) -> None:
         expect_error(answer.json().get("error"), "wrong_method", 405)
 
 
-# --- Rooms by name -----------------------------------------------------------------------------------------------------
+# --- Rooms by name ----------------------------------------------------------------------------------------
 
 
 @check("default room")
 async def the_default_room_has_an_alias(t: HostCheckContext) -> None:
-    """``_default`` is an alias of the default room in every path: the config has the room's name, and both lead to one room."""
+    """``_default`` is an alias of the default room in every path: the config has the room's name, and both
+    lead to one room.
+    """
     t.room = DEFAULT_ROOM
     name = (await t.get("/config")).json()["room"]
     expect(that=isinstance(name, str) and ROOM_NAME.fullmatch(name) is not None, seen=f"room: {name!r}")

@@ -66,7 +66,9 @@ async def a_presence_is_timestamped(t: HostCheckContext) -> None:
 
 @check("own room")
 async def a_presence_is_cacheable(t: HostCheckContext) -> None:
-    """A presence over HTTP has an ETag and a Cache-Control, and ``If-None-Match`` with its ETag is answered 304."""
+    """A presence over HTTP has an ETag and a Cache-Control, and ``If-None-Match`` with its ETag is answered
+    304.
+    """
     # The time in it advances in steps: one of several tries falls inside a step.
     for _ in range(3):
         first = await t.get()
@@ -138,7 +140,9 @@ async def no_visitor_id_is_disclosed(t: HostCheckContext) -> None:
 
 
 async def over_sockets(t: HostCheckContext, visitors: list[str]) -> list[WireSocket]:
-    """Join with visitors, send invalid messages that contain their ids, and end the connections in several ways."""
+    """Join with visitors, send invalid messages that contain their ids, and end the connections in several
+    ways.
+    """
     sockets = [await t.join(visitor, mood=t.terms.moods[0]) for visitor in visitors]
     for visitor, socket in zip(visitors, sockets, strict=True):
         socket.send_message("join", visitor=visitor)

@@ -22,7 +22,9 @@ check = adding_to(CHECKS, "restart", "connection")
 
 @check("restart", "events")
 async def a_restart_sends_a_retry_time(t: HostCheckContext) -> None:
-    """Before a restart connections are closed with 1012 and a ``retry_ms``, and event streams end with a ``retry``."""
+    """Before a restart connections are closed with 1012 and a ``retry_ms``, and event streams end with a
+    ``retry``.
+    """
     assert t.restart is not None
     person, observer, stream = await t.join(), await t.observe(), await t.stream()
     while (event := await stream.event()) is not None and read_object(event["data"])["count"] != 1:
@@ -40,7 +42,9 @@ async def a_restart_sends_a_retry_time(t: HostCheckContext) -> None:
 
 @check("restart")
 async def a_restart_keeps_its_visitors(t: HostCheckContext) -> None:
-    """After a restart the visitors are counted as suspect, with the method stale, until each rejoins; then it is counted."""
+    """After a restart the visitors are counted as suspect, with the method stale, until each rejoins; then it
+    is counted.
+    """
     assert t.restart is not None
     visitors = [new_visitor() for _ in range(3)]
     for visitor in visitors:

@@ -1,4 +1,6 @@
-"""Checks of a host's WebSockets: who is counted, moods, ping and time, errors, broadcasts, and how a connection ends."""
+"""Checks of a host's WebSockets: who is counted, moods, ping and time, errors, broadcasts, and how a
+connection ends.
+"""
 
 import json
 import time
@@ -31,7 +33,8 @@ from breathing_room.testing.host_context import (
 )
 from breathing_room.testing.peer import PATIENCE_S, read_object
 
-# The most that a host may accept before it closes a connection. Ours accepts 20 invalid messages and 32 connections.
+# The most that a host may accept before it closes a connection. Ours accepts 20 invalid messages and 32
+# connections.
 BAD_MESSAGES_MAX: Final = 200
 SOCKETS_MAX: Final = 64
 
@@ -39,12 +42,14 @@ CHECKS: Final[dict[str, Check]] = {}
 check = adding_to(CHECKS, "connection")
 
 
-# --- Who is counted -------------------------------------------------------------------------------------------------------
+# --- Who is counted ---------------------------------------------------------------------------------------
 
 
 @check("own room")
 async def a_join_counts(t: HostCheckContext) -> None:
-    """A join counts its visitor, with a mood or without; the reply includes the visitor, and every subscriber receives it."""
+    """A join counts its visitor, with a mood or without; the reply includes the visitor, and every subscriber
+    receives it.
+    """
     observer = await t.observe()
     first, second = await t.socket(), await t.socket()
     first.send_message("join", visitor=new_visitor(), mood=t.terms.moods[0])
@@ -100,7 +105,7 @@ async def a_second_join_is_an_error(t: HostCheckContext) -> None:
     await t.wait_for(count=1)
 
 
-# --- Moods ----------------------------------------------------------------------------------------------------------------
+# --- Moods ------------------------------------------------------------------------------------------------
 
 
 @check("own room")
@@ -156,7 +161,7 @@ async def a_mood_needs_a_join(t: HostCheckContext) -> None:
     await t.wait_for(count=0)
 
 
-# --- Ping and time, errors, broadcasts ------------------------------------------------------------------------------------
+# --- Ping and time, errors, broadcasts --------------------------------------------------------------------
 
 NEAR_PINGS: Final = (
     '{"type": "ping"}',
@@ -169,7 +174,9 @@ NEAR_PINGS: Final = (
 
 @check("own room")
 async def a_ping_is_answered_by_a_pong(t: HostCheckContext) -> None:
-    """A ping needs no join, and is answered by exactly ``{"type":"pong"}``; other spacing and unknown keys make no difference."""
+    """A ping needs no join, and is answered by exactly ``{"type":"pong"}``; other spacing and unknown keys
+    make no difference.
+    """
     for connection in (await t.socket(), await t.join(), await t.observe()):
         for ping in (PING.decode(), *NEAR_PINGS):
             received = len(connection.texts)
@@ -182,7 +189,9 @@ async def a_ping_is_answered_by_a_pong(t: HostCheckContext) -> None:
 
 @check("own room")
 async def a_time_request_is_answered(t: HostCheckContext) -> None:
-    """A time request needs no join, and is answered with the server's time and its own ``sent_ms`` unchanged."""
+    """A time request needs no join, and is answered with the server's
+    time and its own ``sent_ms`` unchanged.
+    """
     socket = await t.socket()
     for sent_ms in (12.5, 0, -3, 1_767_225_600_123, 1e-7):
         now_ms = (await t.get("/config")).json()["now_ms"]
@@ -248,7 +257,7 @@ async def broadcasts_are_rate_limited(t: HostCheckContext) -> None:
     expect(that=matches(last, {"moods": {moods[0]: 1}}), seen=f"the last broadcast: {short_presence(last)}")
 
 
-# --- Leaves, disconnects and leases ---------------------------------------------------------------------------------------
+# --- Leaves, disconnects and leases -----------------------------------------------------------------------
 
 
 @check("own room")
@@ -291,7 +300,9 @@ async def a_disconnected_visitor_is_suspect(t: HostCheckContext) -> None:
 
 @check("own room")
 async def a_visitor_who_rejoins_in_time_is_confirmed(t: HostCheckContext) -> None:
-    """A join with the same visitor id within ``grace_ms`` confirms the suspect visitor, with the mood of before."""
+    """A join with the same visitor id within ``grace_ms`` confirms the suspect visitor, with the mood of
+    before.
+    """
     visitor, mood = new_visitor(), t.terms.moods[-1]
     (await t.join(visitor, mood=mood)).cut()
     await t.wait_for(count=1, low=0, high=1)
@@ -318,7 +329,9 @@ async def a_visitor_who_does_not_rejoin_expires(t: HostCheckContext) -> None:
 
 @check("own room")
 async def an_idle_connection_stays_open(t: HostCheckContext) -> None:
-    """A connection that sends no message but answers the host's control pings stays open, and its visitor counted."""
+    """A connection that sends no message but answers the host's control pings stays open, and its visitor
+    counted.
+    """
     person = await t.join()
     await t.pass_time(t.terms.lease_ms * 3 // 2)
     expect(that=person.is_open, seen="the connection was closed")
@@ -327,7 +340,9 @@ async def an_idle_connection_stays_open(t: HostCheckContext) -> None:
 
 @check("own room")
 async def a_dead_connection_is_closed(t: HostCheckContext) -> None:
-    """A connection from which no frame arrives, not even a control pong, is closed after ``lease_ms``, and its visitor expires."""
+    """A connection from which no frame arrives, not even a control pong, is closed after ``lease_ms``, and
+    its visitor expires.
+    """
     person = await t.socket()
     person.answers_pings = False
     person.send_message("join", visitor=new_visitor())
@@ -338,7 +353,7 @@ async def a_dead_connection_is_closed(t: HostCheckContext) -> None:
     await t.wait_for(count=0)
 
 
-# --- Close codes ----------------------------------------------------------------------------------------------------------
+# --- Close codes ------------------------------------------------------------------------------------------
 
 
 @check("own room")

@@ -1,8 +1,14 @@
-/** Refreshes the operator's page while it is visible. Without this script the page is as old as its last reload. */
+/**
+ * Refreshes the operator's page while it is visible. Without this script the page is as old as its last
+ * reload.
+ */
 
 const EVERY_MS = 10_000;
 
-/** Replace the sections by those of a fresh page; open tables stay open, and a section with the focus is left as it is. */
+/**
+ * Replace the sections by those of a fresh page; open tables stay open, and a section with the focus is left
+ * as it is.
+ */
 function show(fresh) {
   document.title = fresh.title;
   for (const next of fresh.querySelectorAll('main > section, .cards > section, footer')) {

@@ -20,7 +20,10 @@ export interface Options {
   room?: string;
   /** The mood to join with; without it, the one that this browser last chose here. */
   mood?: string;
-  /** How to connect; without it, as the room's config says. `offline`: show how many are usually there, without a server. */
+  /**
+   * How to connect; without it, as the room's config says. `offline`: show how many are usually there,
+   * without a server.
+   */
   mode?: 'socket' | 'poll' | 'offline';
   /** An id of your own, 16 to 64 of A-Z a-z 0-9 _ - or signed by your server; nothing is then stored. */
   visitor?: string;
@@ -66,7 +69,10 @@ export interface Room extends EventTarget {
   readonly ageMs: number;
   /** The count to display now: between two polls it is interpolated, inside the latest interval. */
   readonly displayedCount: number | null;
-  /** Whether the count includes this visitor: it includes no observer, and an average includes no visitor of now. */
+  /**
+   * Whether the count includes this visitor: it includes no observer, and an average includes no visitor of
+   * now.
+   */
   readonly counted: boolean;
   /** How many others are here, not rounded; null while no count is known. */
   readonly others: number | null;

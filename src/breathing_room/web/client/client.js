@@ -120,14 +120,17 @@ class Room extends EventTarget {
   }
 
   /**
-   * The count to display now, null while none is known. Between two polls it is interpolated from one presence
-   * to the next, and never leaves the interval of the latest.
+   * The count to display now, null while none is known. Between two polls it is interpolated from one
+   * presence to the next, and never leaves the interval of the latest.
    */
   get displayedCount() {
     return this.#freshness.displayedCount;
   }
 
-  /** Whether the count includes this visitor: it includes no observer, and an average includes no visitor of now. */
+  /**
+   * Whether the count includes this visitor: it includes no observer, and an average includes no visitor of
+   * now.
+   */
   get counted() {
     return !this.#observe && this.presence?.method !== 'estimated';
   }

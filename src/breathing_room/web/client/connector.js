@@ -1,11 +1,11 @@
 /**
  * Connects to a room, again and again: choose a transport, run it until it ends, back off.
  *
- * The room's config names the transport. `socket`: a WebSocket; where sockets do not open although HTTP works,
- * polling, after which a socket is tried again. `poll`: polling. Only the page can ask for `offline`.
+ * The room's config names the transport. `socket`: a WebSocket; where sockets do not open although HTTP
+ * works, polling, after which a socket is tried again. `poll`: polling. Only the page can ask for `offline`.
  *
- * Events: `config`, `error` (`{code, message}`), `stopped` (the server rejected the client for good), `forget` (the
- * room has no such mood), and the transport's `heartbeat`, `counted` and `left`.
+ * Events: `config`, `error` (`{code, message}`), `stopped` (the server rejected the client for good),
+ * `forget` (the room has no such mood), and the transport's `heartbeat`, `counted` and `left`.
  */
 
 import {Emitter} from './emitter.js';
@@ -83,7 +83,10 @@ export class Connector extends Emitter {
     if (!this.isNamed) await this.#retry(signal, () => this.#fetchConfig());
   }
 
-  /** Stay in the room until the signal is aborted or the server rejects the client; `identify` returns the visitor id. */
+  /**
+   * Stay in the room until the signal is aborted or the server rejects the client; `identify` returns the
+   * visitor id.
+   */
   run(signal, identify) {
     return this.#retry(signal, () => this.#connectOnce(signal, identify()));
   }
@@ -195,7 +198,10 @@ export class Connector extends Emitter {
     return {address, room: this.#room, config, observe: this.#observe, self};
   }
 
-  /** Fetch the config unless it is known; `fresh`: always, and from the server, which also shows that HTTP works. */
+  /**
+   * Fetch the config unless it is known; `fresh`: always, and from the server, which also shows that HTTP
+   * works.
+   */
   async #fetchConfig({fresh = false} = {}) {
     if (this.config && !fresh) return;
     const response = await request(`${this.address}/config`, {cache: fresh ? 'no-store' : 'default'});

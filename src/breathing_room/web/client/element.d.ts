@@ -52,7 +52,10 @@ export class BreathingRoom extends HTMLElement {
   get capAbove(): number | null;
   set capAbove(value: BreathingRoomAttributes['cap-above']);
 
-  /** The room of `join`; null while the element is on no page. A change of `server`, `room` or `mode` makes another one. */
+  /**
+   * The room of `join`; null while the element is on no page. A change of `server`, `room` or `mode` makes
+   * another one.
+   */
   get joinedRoom(): Room | null;
 }
 

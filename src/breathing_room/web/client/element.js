@@ -3,21 +3,24 @@
  *
  *     <script type="module" src="https://example.org/element.js"></script>
  *     <breathing-room></breathing-room>
- *     <breathing-room label="{label} {person is|people are} looking at this" hide-below="5" cap-above="500"></breathing-room>
+ * <breathing-room label="{label} {person is|people are} looking at this" hide-below="5"
+ * cap-above="500"></breathing-room>
  *
- * Attributes: `server` (by default where the script came from), `room`, `mood`, `mode`, `observe`, `history`, as for `join`;
- * `label`, `lang`, `hide-below` and `cap-above`, as for `sentence`: the text, its language, and its limits. The language is
- * that of the nearest `lang` around the element.
+ * Attributes: `server` (by default where the script came from), `room`, `mood`, `mode`, `observe`, `history`,
+ * as for `join`; `label`, `lang`, `hide-below` and `cap-above`, as for `sentence`: the text, its language,
+ * and its limits. The language is that of the nearest `lang` around the element.
  *
- * Each is a property too (`hideBelow`, `capAbove`), since frameworks set one or the other: a property reads and writes its
- * attribute and has no value of its own. An empty value is the same as none.
+ * Each is a property too (`hideBelow`, `capAbove`), since frameworks set one or the other: a property reads
+ * and writes its attribute and has no value of its own. An empty value is the same as none.
  *
- * The element is `hidden` while its text is empty: no count is known, or there are too few people. Its attribute `state` is the
- * room's, for styles such as `breathing-room[state=stale] { opacity: .6 }`; its property `joinedRoom` is the room of `join`.
+ * The element is `hidden` while its text is empty: no count is known, or there are too few people. Its
+ * attribute `state` is the room's, for styles such as `breathing-room[state=stale] { opacity: .6 }`; its
+ * property `joinedRoom` is the room of `join`.
  *
- * Theory of operation: a change of any kind (an attribute, into the page, out of it) schedules one microtask, which compares
- * the wanted room and mood with the current ones, and joins or leaves. A framework sets one property at a time, and moves an element by taking it
- * out and putting it back; either is one change, and a move is none.
+ * Theory of operation: a change of any kind (an attribute, into the page, out of it) schedules one microtask,
+ * which compares the wanted room and mood with the current ones, and joins or leaves. A framework sets one
+ * property at a time, and moves an element by taking it out and putting it back; either is one change, and a
+ * move is none.
  */
 
 import {join} from './client.js';
@@ -52,7 +55,8 @@ export class BreathingRoom extends Element {
 
   constructor() {
     super();
-    // A property that a page set before this script was loaded is one of the object itself, and would hide ours.
+    // A property that a page set before this script was loaded is one of the object itself, and would hide
+    // ours.
     for (const name of Object.keys(ATTRIBUTES).map(propertyOf)) {
       if (!Object.hasOwn(this, name)) continue;
       const value = this[name];

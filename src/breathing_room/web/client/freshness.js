@@ -1,8 +1,9 @@
 /**
  * The latest presence of a room, the state that follows from its age, and the server's clock.
  *
- * A pushed presence is live while its connection is. A polled one is live until the next poll, and `stale_after_ms`
- * beyond; one timer runs until then. A presence that is no longer live is kept, with the state `stale`.
+ * A pushed presence is live while its connection is. A polled one is live until the next poll, and
+ * `stale_after_ms` beyond; one timer runs until then. A presence that is no longer live is kept, with the
+ * state `stale`.
  *
  * Events: `presence`, `state` (it or the transport changed) and `clock` (there is a better estimate of it).
  */
@@ -42,7 +43,8 @@ export class Freshness extends Emitter {
   receive({type, ...presence}, transport, nowMs = Date.now()) {
     const {as_of_ms} = this.presence ?? {};
     this.transport = transport;
-    // A cache may hold a presence that is older than the latest. It is ignored, unless the server's clock was set back.
+    // A cache may hold a presence that is older than the latest. It is ignored, unless the server's clock was
+    // set back.
     if (!this.#isPushed && presence.as_of_ms < as_of_ms && this.#leftMs > 0) return this.updateState();
     // A copy that is not updated any more does not become younger by being read.
     if (this.#isPushed || presence.as_of_ms !== as_of_ms) this.#receivedAtMs = nowMs;
@@ -60,7 +62,10 @@ export class Freshness extends Emitter {
     this.updateState();
   }
 
-  /** Update the state. A page calls it when it is shown: timers of hidden pages and of sleeping computers are late. */
+  /**
+   * Update the state. A page calls it when it is shown: timers of hidden pages and of sleeping computers are
+   * late.
+   */
   updateState() {
     clearTimeout(this.#staleTimer);
     const {method = 'unknown'} = this.presence ?? {};
@@ -76,7 +81,10 @@ export class Freshness extends Emitter {
     this.emit('state', state);
   }
 
-  /** Measure the server's clock: a request sent at `sentMs` by ours was answered at `nowMs` by the server's, just now. */
+  /**
+   * Measure the server's clock: a request sent at `sentMs` by ours was answered at `nowMs` by the server's,
+   * just now.
+   */
   setClock({sentMs, nowMs}) {
     const receivedMs = Date.now();
     const clock = {offsetMs: nowMs - (sentMs + receivedMs) / 2, tripMs: receivedMs - sentMs};

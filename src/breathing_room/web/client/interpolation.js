@@ -1,8 +1,9 @@
 /**
  * What to show between two polls: a count that is interpolated from one presence to the next.
  *
- * The same as `core/client_rules/interpolation.py`. The displayed count always lies in the interval of the latest presence; it moves
- * one way and arrives with the next poll; it does not start from an unknown count, so that no room seems to fill up from 0.
+ * The same as `core/client_rules/interpolation.py`. The displayed count always lies in the interval of the
+ * latest presence; it moves one way and arrives with the next poll; it does not start from an unknown count,
+ * so that no room seems to fill up from 0.
  */
 export class Interpolator {
   /** From `start` to `end` (null: nothing is to be shown), within `lengthMs` from `beganAtMs` on. */
@@ -17,7 +18,10 @@ export class Interpolator {
     return start + Math.round((end - start) * (Math.max(0, nowMs - beganAtMs) / lengthMs));
   }
 
-  /** An interpolator from the count that is displayed now to a new presence; the next one is expected in `lengthMs`. */
+  /**
+   * An interpolator from the count that is displayed now to a new presence; the next one is expected in
+   * `lengthMs`.
+   */
   retarget({count, low, high}, nowMs, lengthMs) {
     const displayed = this.at(nowMs);
     if (count === null || displayed === null) return new Interpolator(count, count, nowMs, 0);

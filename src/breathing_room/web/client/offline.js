@@ -1,8 +1,9 @@
 /**
- * Show how many are usually in a room, without a server: from its averages by hour of the week, a static file.
+ * Show how many are usually in a room, without a server: from its averages by hour of the week, a static
+ * file.
  *
- * The same as `core/estimate/history.py`. The presence is a prediction and always labeled `estimated`, with the interval
- * that the file gives; an hour that was not observed in two weeks has none, and is `unknown`.
+ * The same as `core/estimate/history.py`. The presence is a prediction and always labeled `estimated`, with
+ * the interval that the file gives; an hour that was not observed in two weeks has none, and is `unknown`.
  */
 
 import {beacon, request} from './http.js';
@@ -97,7 +98,9 @@ export function usual({room, hours}, nowMs, here) {
   return {...presence, count, low, high, method: 'estimated', moods: byMood, unspoken: parts.at(-1), label: label(count, low, high)};
 }
 
-/** Apportion a whole number by weights, by largest remainders. If all weights are 0, the last part gets it. */
+/**
+ * Apportion a whole number by weights, by largest remainders. If all weights are 0, the last part gets it.
+ */
 function apportion(total, weights) {
   const whole = weights.reduce((sum, weight) => sum + weight, 0);
   if (!whole) return weights.map((_, index) => (index === weights.length - 1 ? total : 0));

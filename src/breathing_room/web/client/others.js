@@ -1,8 +1,8 @@
 /**
  * How many others are here, and the numbers and plurals of a language. For the page, and for `sentence.js`.
  *
- * A presence counts its reader as well, unless the reader only observes. "12 people with you" is a count of 13, so the reader
- * is subtracted first, and then the number takes its plural form.
+ * A presence counts its reader as well, unless the reader only observes. "12 people with you" is a count of
+ * 13, so the reader is subtracted first, and then the number takes its plural form.
  */
 
 /**
@@ -11,9 +11,10 @@
  * @param {object} presence  A presence whose count is known.
  * @param {boolean} counted  Whether the reader is one of those who are counted.
  * @param {number} [displayedCount]  The count to display now, which is interpolated between two polls.
- * @returns {{exact: number, number: number, about: boolean, certain: boolean}}  `exact` is the count without the reader, `number`
- *   what to show of it: rounded where the presence's label is, and then `about` is true. Both are at least 0, and `number`
- *   is at most `high` without the reader. `certain`: where `number` is 0, it is known that there are no others.
+ * @returns {{exact: number, number: number, about: boolean, certain: boolean}}  `exact` is the count without
+ * the reader, `number` what to show of it: rounded where the presence's label is, and then `about` is true.
+ * Both are at least 0, and `number` is at most `high` without the reader. `certain`: where `number` is 0, it
+ * is known that there are no others.
  */
 export function othersOf({count, high, label}, counted, displayedCount) {
   const self = counted ? 1 : 0;
@@ -30,7 +31,10 @@ export class Counting {
   #plural;
   #phrases;
 
-  /** In the language of a tag, such as `de-AT`, with its `about` and `about_form`; without these, with the sign `~`. */
+  /**
+   * In the language of a tag, such as `de-AT`, with its `about` and `about_form`; without these, with the
+   * sign `~`.
+   */
   constructor(lang, phrases) {
     this.#number = new Intl.NumberFormat(lang);
     this.#plural = new Intl.PluralRules(lang);

@@ -7,12 +7,14 @@ import {Transport} from './transport.js';
 
 /** How often the presence is read in a room of connections: as often as a cache renews it by default. */
 const FALLBACK_POLL_MS = 5_000;
-/** For how long, before a socket is tried again; up to twice as long, so that clients do not all try at once. */
+/**
+ * For how long, before a socket is tried again; up to twice as long, so that clients do not all try at once.
+ */
 const FALLBACK_MS = 600_000;
 
 /**
- * In a room that polls it polls on through every failure, since a visit keeps its ticket. As a `fallback` for a socket it
- * polls more often, and ends with the first failure or after a while: a socket may open by then.
+ * In a room that polls it polls on through every failure, since a visit keeps its ticket. As a `fallback` for
+ * a socket it polls more often, and ends with the first failure or after a while: a socket may open by then.
  */
 export class PollTransport extends Transport {
   name = 'polling';

@@ -1,14 +1,17 @@
 /**
  * A visitor that polls: when to poll, when to report, and whether to send a leave.
  *
- * The same as `core/client_rules/polling.py` and `core/tickets.py`, in the same order; tests compare the two. It sends nothing
- * itself: `poll_transport.js` does. Sampling is not random per report: a visitor whose ticket is below the published rate is in
- * the sample, and the ticket is drawn once for the whole visit.
+ * The same as `core/client_rules/polling.py` and `core/tickets.py`, in the same order; tests compare the two.
+ * It sends nothing itself: `poll_transport.js` does. Sampling is not random per report: a visitor whose
+ * ticket is below the published rate is in the sample, and the ticket is drawn once for the whole visit.
  */
 
 const STRIDE_MIN = 0.9;
 const STRIDE_MAX = 1.1;
-/** The part of a heartbeat interval that is jittered: a tenth of it is less than the 45 s by which a report may be late. */
+/**
+ * The part of a heartbeat interval that is jittered: a tenth of it is less than the 45 s by which a report
+ * may be late.
+ */
 const HEARTBEAT_JITTERED_MS = 300_000;
 const BACKOFF_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
@@ -31,7 +34,8 @@ export function ticket(visitor, room, epoch) {
 }
 
 /**
- * One visitor that polls; the id is null for an observer, which is never in the sample. Every time given is by a monotonic clock.
+ * One visitor that polls; the id is null for an observer, which is never in the sample. Every time given is
+ * by a monotonic clock.
  */
 export class Poller {
   #visitor;

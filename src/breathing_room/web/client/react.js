@@ -10,7 +10,10 @@ import {join} from './client.js';
 
 const NOTHING = {room: null, presence: null, state: 'unknown', config: null, mood: null, transport: null};
 
-/** Join a room while the component is mounted. The options are those of `join`; other options are another room. */
+/**
+ * Join a room while the component is mounted. The options are those of `join`; other options are another
+ * room.
+ */
 export function usePresence(url, options = {}) {
   const [seen, setSeen] = useState(NOTHING);
   const place = JSON.stringify([String(url), options]);

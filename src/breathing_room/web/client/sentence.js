@@ -4,20 +4,23 @@
  *     import {join} from 'https://example.org/client.js';
  *     import {sentence} from 'https://example.org/sentence.js';
  *     const room = join('https://example.org');
- *     room.addEventListener('presence', () => (document.querySelector('#here').textContent = sentence(room)));
+ * room.addEventListener('presence', () => (document.querySelector('#here').textContent = sentence(room)));
  *
- * It is the text of `<breathing-room>`: "you are the first one here", "1 person is here with you", "etwa 10.000 Menschen sind mit dir
- * hier". It is empty while no number is known. A reader who is not counted reads "12 people are here".
+ * It is the text of `<breathing-room>`: "you are the first one here", "1 person is here with you", "etwa
+ * 10.000 Menschen sind mit dir hier". It is empty while no number is known. A reader who is not counted reads
+ * "12 people are here".
  *
  * A `label` of your own has these places:
  *
- * - `{others}`: how many others are here, `{label}`: how many with the reader, both rounded to what is known; `{count}`: not rounded.
- * - `{one=person is|other=people are}`: the form of the number's plural category, as `Intl.PluralRules` has it for the language.
- *   `{0=no others|one=…|other=…}` has a form for one number alone.
+ * - `{others}`: how many others are here, `{label}`: how many with the reader, both rounded to what is known;
+ * `{count}`: not rounded.
+ * - `{one=person is|other=people are}`: the form of the number's plural category, as `Intl.PluralRules` has
+ * it for the language. `{0=no others|one=…|other=…}` has a form for one number alone.
  * - `{person is|people are}`: the first for exactly 1, the second for all else.
  *
- * The forms follow `{others}`, or where only `{label}` or `{count}` is written, that. When a label counts others and there are none,
- * its form `0=` is used; without one, or when it is not certain, our own sentence is, in the languages that we have.
+ * The forms follow `{others}`, or where only `{label}` or `{count}` is written, that. When a label counts
+ * others and there are none, its form `0=` is used; without one, or when it is not certain, our own sentence
+ * is, in the languages that we have.
  */
 
 import {Counting, othersOf} from './others.js';
@@ -40,7 +43,8 @@ const FORM_OF_NONE = /[{|]0=/;
  * @param {object} [options]
  * @param {string} [options.label]  The sentence, with the places above, instead of ours.
  * @param {string} [options.lang]  The language's tag, such as `pl`; by default that of the page.
- * @param {number} [options.hideBelow]  The empty string for fewer people than this: others, where the sentence counts others.
+ * @param {number} [options.hideBelow]  The empty string for fewer people than this: others, where the
+ * sentence counts others.
  * @param {number} [options.capAbove]  `500+` for more people than this.
  * @returns {string}
  */
@@ -84,7 +88,10 @@ function subjectOf(label) {
   return named ?? (label.search(FORMS) < 0 ? 'count' : 'others');
 }
 
-/** Our phrases in a language, if we have them, and its numbers; English where there is neither a label nor phrases. */
+/**
+ * Our phrases in a language, if we have them, and its numbers; English where there is neither a label nor
+ * phrases.
+ */
 function languageOf(lang, label) {
   let tag = 'en';
   try {

@@ -6,9 +6,14 @@ import {Transport} from './transport.js';
 
 /** The heartbeat of a connection: exactly these 15 bytes, which the edge answers without waking the room. */
 const PING = '{"type":"ping"}';
-/** Between two pings, where the config does not say. With ANSWER_MS a dead connection is known within 30 s. */
+/**
+ * Between two pings, where the config does not say. With ANSWER_MS a dead connection is known within 30 s.
+ */
 const PING_MS = 20_000;
-/** When the server's time is asked for again, after the join: it finds the server's clock, and with it the breath. */
+/**
+ * When the server's time is asked for again, after the join: it finds the server's clock, and with it the
+ * breath.
+ */
 const TIME_MS = [200, 500, 1_000, 3_000];
 /** Closed with this code the connection is lost and the visit goes on; without a code it would end too. */
 const LOST = 4000;
@@ -59,7 +64,8 @@ export class SocketTransport extends Transport {
     const pingMs = this.config.ping_ms || PING_MS;
     const dueAtMs = Date.now() + pingMs;
     this.#pingTimer = after(pingMs, () => {
-      // An interval late, the computer slept, and its clock may have drifted. In a hidden page timers are always late.
+      // An interval late, the computer slept, and its clock may have drifted. In a hidden page timers are
+      // always late.
       if (Date.now() - dueAtMs > pingMs && !globalThis.document?.hidden) this.#requestTimes();
       this.#socket.send(PING);
       this.#awaitAnswer();

@@ -1,11 +1,12 @@
 /**
- * The tabs of one browser in one room: they share a visitor id and its mood, and one of them has the connection for all.
+ * The tabs of one browser in one room: they share a visitor id and its mood, and one of them has the
+ * connection for all.
  *
- * The tab that holds the Web Lock leads; the browser gives it to the next tab when the leading one closes, crashes or sleeps.
- * Tabs send messages over a BroadcastChannel: `probe` when one opens, answered by `alive`, and `closed` when one closes, so that
- * a tab that closes knows whether another is open; the leading one broadcasts its `state`. Where there are no locks (a page
- * without TLS) every tab leads for itself, and the server still sees one visitor. Where storage is blocked, each page is a
- * visitor of its own.
+ * The tab that holds the Web Lock leads; the browser gives it to the next tab when the leading one closes,
+ * crashes or sleeps. Tabs send messages over a BroadcastChannel: `probe` when one opens, answered by `alive`,
+ * and `closed` when one closes, so that a tab that closes knows whether another is open; the leading one
+ * broadcasts its `state`. Where there are no locks (a page without TLS) every tab leads for itself, and the
+ * server still sees one visitor. Where storage is blocked, each page is a visitor of its own.
  */
 
 import {parse} from './http.js';
@@ -35,7 +36,10 @@ export class Tabs {
     return this.#others.size > 0;
   }
 
-  /** Join the tabs of a room until `signal` is aborted, and call `lead` when this tab gets the lock. Then call `leave`. */
+  /**
+   * Join the tabs of a room until `signal` is aborted, and call `lead` when this tab gets the lock. Then call
+   * `leave`.
+   */
   async join(room, signal, lead) {
     this.#name = `${this.#key} ${room}`;
     if (this.#key && globalThis.BroadcastChannel) {
@@ -82,10 +86,10 @@ export class Tabs {
   /**
    * Return what the tabs share: one visitor id, and its mood in each room.
    *
-   * It is in localStorage, the one place that every tab and every reload sees at once. A tab that had to ask the others
-   * (sessionStorage with a BroadcastChannel) would wait for answers at every start, and get none from a tab that sleeps:
-   * two visitors. It stays anonymous because it is random, another one for every server, and discarded when no tab used it
-   * for half an hour.
+   * It is in localStorage, the one place that every tab and every reload sees at once. A tab that had to ask
+   * the others (sessionStorage with a BroadcastChannel) would wait for answers at every start, and get none
+   * from a tab that sleeps: two visitors. It stays anonymous because it is random, another one for every
+   * server, and discarded when no tab used it for half an hour.
    */
   load() {
     const record = this.#key && parse(storage()?.getItem(this.#key));

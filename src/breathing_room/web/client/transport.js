@@ -1,10 +1,12 @@
 /**
- * The base of `SocketTransport`, `PollTransport` and `OfflineTransport`, of which a `Connector` runs one at a time.
+ * The base of `SocketTransport`, `PollTransport` and `OfflineTransport`, of which a `Connector` runs one at a
+ * time.
  *
  * Events:
  *
  * - `presence`: one came.
- * - `time`: `{sentMs, nowMs}`, the server's clock when it answered a request that was sent at `sentMs` by ours.
+ * - `time`: `{sentMs, nowMs}`, the server's clock when it answered a request that was sent at `sentMs` by
+ * ours.
  * - `heartbeat`: a heartbeat was sent, so the visitor id is in use.
  * - `counted`: the server counts this visitor.
  * - `left`: a leave was sent to the server.
@@ -33,8 +35,8 @@ export class Transport extends Emitter {
   }
 
   /**
-   * Stay in the room until the connection ends, and return how it ended: `{retryMs?, stop?, code?, message?}`. When the
-   * signal is aborted the visit is over: close gracefully.
+   * Stay in the room until the connection ends, and return how it ended: `{retryMs?, stop?, code?,
+   * message?}`. When the signal is aborted the visit is over: close gracefully.
    */
   async run(signal) {}
 

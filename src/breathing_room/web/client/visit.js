@@ -1,11 +1,12 @@
 /**
  * A visit to a room: one visitor in one browser, in however many tabs.
  *
- * One tab leads: it has the connection, and broadcasts its state. The others follow, and the next one leads when
- * it closes (`tabs.js` says which). So a tab that closes ends the visit only if it is the last: otherwise it drops
- * the connection, and the next tab connects with the same visitor id.
+ * One tab leads: it has the connection, and broadcasts its state. The others follow, and the next one leads
+ * when it closes (`tabs.js` says which). So a tab that closes ends the visit only if it is the last:
+ * otherwise it drops the connection, and the next tab connects with the same visitor id.
  *
- * Events: `mood` (another tab changed it) and `joined` (the room has a name, and the other tabs can be reached).
+ * Events: `mood` (another tab changed it) and `joined` (the room has a name, and the other tabs can be
+ * reached).
  */
 
 import {Emitter} from './emitter.js';
@@ -71,12 +72,14 @@ export class Visit extends Emitter {
     else this.#connector.fetchName(signal).then(() => this.#connector.isNamed && !signal.aborted && join());
   }
 
-  /** End this tab's part. `graceful`: the visit ends with it; without it, it does where no other tab is open. */
+  /**
+   * End this tab's part. `graceful`: the visit ends with it; without it, it does where no other tab is open.
+   */
   end({graceful} = {}) {
     if (!this.#controller) return;
     // A browser that closes closes all tabs in one instant. So a tab that was to take over and closes at once
-    // sends a leave although another may be open, and so does one that only followed; at worst in vain, since the
-    // server ignores it while a socket is open.
+    // sends a leave although another may be open, and so does one that only followed; at worst in vain, since
+    // the server ignores it while a socket is open.
     if (!(graceful ?? (!this.#tabs.hasOthers || this.#owesLeave))) this.#connector.drop();
     this.#controller.abort();
     this.#controller = null;
@@ -87,7 +90,9 @@ export class Visit extends Emitter {
     this.#connector.disconnected();
   }
 
-  /** Store a mood for the next visit, and send it to the other tabs; without effect until the room has a name. */
+  /**
+   * Store a mood for the next visit, and send it to the other tabs; without effect until the room has a name.
+   */
   storeMood(mood) {
     if (!this.#connector.isNamed) return;
     this.#tabs.store({moods: {...this.#tabs.load().moods, [this.#connector.room]: mood}});

@@ -1,10 +1,10 @@
 /**
- * English, and the pattern of every language. Forms of a plural are those of `Intl.PluralRules`, `other` at least; `{n}` is a
- * number, written as the language writes it.
+ * English, and the pattern of every language. Forms of a plural are those of `Intl.PluralRules`, `other` at
+ * least; `{n}` is a number, written as the language writes it.
  */
 
-// How many are here: on the page, and in `<breathing-room>` on a page that gives it no words of its own. `with_you` counts the others, who
-// are at least 1; `here` is for those who only observe.
+// How many are here: on the page, and in `<breathing-room>` on a page that gives it no words of its own.
+// `with_you` counts the others, who are at least 1; `here` is for those who only observe.
 export const here = {
   first: 'you are the first one here',
   alone: 'you are here',

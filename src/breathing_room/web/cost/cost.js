@@ -1,4 +1,5 @@
-// The sliders of the cost page. Nothing is computed here: `breathing-room cost --web` computes, and its response is shown.
+// The sliders of the cost page. Nothing is computed here: `breathing-room cost --web` computes, and its
+// response is shown.
 
 const VISITS_S = [60, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 14400];
 const ERRORS = [1, 1.5, 2.5, 4, 5, 6, 8.2, 10, 15];

@@ -1,8 +1,8 @@
 /**
  * The shared breath: a pure function of the server's wall time and the room's phases.
  *
- * Phases are `[name, length_ms]` pairs named inhale, hold, exhale or rest, as in the room's config. All pages that have
- * the server's time are at the same position of the breath.
+ * Phases are `[name, length_ms]` pairs named inhale, hold, exhale or rest, as in the room's config. All pages
+ * that have the server's time are at the same position of the breath.
  */
 
 /** How full the lungs are when a phase ends, 0..1. */
@@ -11,7 +11,10 @@ const FULL_AFTER = {inhale: 1, hold: 1, exhale: 0, rest: 0};
 /** The length of one whole breath, in milliseconds. */
 export const cycleMs = (phases) => phases.reduce((sum, [, lengthMs]) => sum + lengthMs, 0);
 
-/** Where the breath is at a server time: `{phase, positionMs, leftMs}`, the last being what is left of the phase. */
+/**
+ * Where the breath is at a server time: `{phase, positionMs, leftMs}`, the last being what is left of the
+ * phase.
+ */
 export function breathAt(nowMs, phases) {
   const positionMs = nowMs % cycleMs(phases);
   let endMs = 0;
@@ -25,8 +28,9 @@ export function breathAt(nowMs, phases) {
 /**
  * One breath as keyframes for `Element.animate`.
  *
- * `style(fullness)` names the properties for lungs filled 0..1. Handing the whole breath to the browser's compositor,
- * rather than drawing each frame, is what lets the page stay open for hours at no cost to the main thread.
+ * `style(fullness)` names the properties for lungs filled 0..1. Handing the whole breath to the browser's
+ * compositor, rather than drawing each frame, is what lets the page stay open for hours at no cost to the
+ * main thread.
  */
 export function keyframes(phases, style) {
   const cycle = cycleMs(phases);

@@ -1,6 +1,6 @@
 /**
- * Paints the sky. A light is painted only while it appears or vanishes; the browser's compositor turns, glimmers and scales the
- * sky, which costs the main thread nothing.
+ * Paints the sky. A light is painted only while it appears or vanishes; the browser's compositor turns,
+ * glimmers and scales the sky, which costs the main thread nothing.
  */
 
 import {Motion} from './motion.js';
@@ -43,7 +43,9 @@ export class Lights {
     this.#paint();
   }
 
-  /** Move as at a server time, in step with every other page; without motion, `still`, the sky only glimmers. */
+  /**
+   * Move as at a server time, in step with every other page; without motion, `still`, the sky only glimmers.
+   */
   syncTo(nowMs, {still}) {
     this.#motion.define(still ? 'still' : 'turning', (run) => {
       this.#canvases.forEach((canvas, layer) => {

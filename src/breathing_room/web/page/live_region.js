@@ -1,5 +1,6 @@
 /**
- * The text of the page's ARIA live region, which screen readers read out: it changes seldom, and only for what matters.
+ * The text of the page's ARIA live region, which screen readers read out: it changes seldom, and only for
+ * what matters.
  */
 
 /** Between two changes, at least. */

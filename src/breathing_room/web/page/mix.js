@@ -1,10 +1,11 @@
 /** The mix of moods: what the ring, the sky and the buttons are drawn from. Pure. */
 
 /**
- * The people of a presence by mood, the unspoken and those of merged moods last: `[{mood, people, low, high}]`.
+ * The people of a presence by mood, the unspoken and those of merged moods last: `[{mood, people, low,
+ * high}]`.
  *
- * A mood that too few people share is merged: its tally is null, and so are its `people` here. What is left of the count are
- * the people of all merged moods together.
+ * A mood that too few people share is merged: its tally is null, and so are its `people` here. What is left
+ * of the count are the people of all merged moods together.
  */
 export function mixOf(presence, moods) {
   if (!presence) return [...moods, 'unspoken', 'merged'].map((mood) => ({mood, people: 0, low: 0, high: 0}));

@@ -7,7 +7,10 @@ export class Motion {
   #animations = [];
   #name = null;
 
-  /** Replace the animations by those of a name, which `start(run)` starts by `run(element, keyframes, lengthMs)`. */
+  /**
+   * Replace the animations by those of a name, which `start(run)` starts by `run(element, keyframes,
+   * lengthMs)`.
+   */
   define(name, start) {
     if (name === this.#name) return;
     this.cancel();
@@ -20,8 +23,8 @@ export class Motion {
   /**
    * Set each to its position at a time, counted from 1970.
    *
-   * `startTime` is set rather than `currentTime`, which would be the position at the next frame, and that is late where the
-   * browser is busy.
+   * `startTime` is set rather than `currentTime`, which would be the position at the next frame, and that is
+   * late where the browser is busy.
    */
   syncTo(nowMs) {
     for (const animation of this.#animations) {

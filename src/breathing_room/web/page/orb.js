@@ -1,8 +1,8 @@
 /**
  * The orb that breathes in step with the server's time.
  *
- * The browser's compositor runs the breath as animations that start at the right moment of the server's time; between two
- * phases no script runs.
+ * The browser's compositor runs the breath as animations that start at the right moment of the server's time;
+ * between two phases no script runs.
  */
 
 import {breathAt, cycleMs, keyframes} from './breath.js';
@@ -32,7 +32,10 @@ export class Orb {
     this.#word = document.getElementById('phase');
   }
 
-  /** Breathe as at a server time; without motion, `still`, only the brightness changes. Return what is left of the phase. */
+  /**
+   * Breathe as at a server time; without motion, `still`, only the brightness changes. Return what is left of
+   * the phase.
+   */
   syncTo(nowMs, phases, {still}) {
     this.#motion.define(JSON.stringify([phases, still]), (run) => {
       const lengthMs = cycleMs(phases);

@@ -1,8 +1,10 @@
 /**
- * The page: an orb that breathes with the server's time, a light for each of the people, how many they are, and how they feel.
+ * The page: an orb that breathes with the server's time, a light for each of the people, how many they are,
+ * and how they feel.
  *
- * The text changes when a presence comes, and the browser's compositor moves the rest: between two presences hardly a script runs.
- * The files of `web/client` are served beside these, so `./client.js` is the client, as it was built.
+ * The text changes when a presence comes, and the browser's compositor moves the rest: between two presences
+ * hardly a script runs. The files of `web/client` are served beside these, so `./client.js` is the client, as
+ * it was built.
  */
 
 import {keepAwake} from './awake.js';
@@ -108,7 +110,10 @@ function show() {
   if (room.config) showMix(mixOf(state === 'unknown' ? null : presence, room.config.moods));
 }
 
-/** Show how many are here and how that is known; the live region, which screen readers read out, changes seldom. */
+/**
+ * Show how many are here and how that is known; the live region, which screen readers read out, changes
+ * seldom.
+ */
 function showSentences() {
   const {presence, state, displayedCount, counted, ageMs, transport} = room;
   const sentence = words.people(presence, state, displayedCount, counted);

@@ -6,9 +6,9 @@ import {peopleOf} from './mix.js';
 /** The gap between two arcs, as a share of the ring. */
 const GAP = 0.011;
 /**
- * A mix that differs by less from what is drawn, in shares of the ring, is left as it is; one that differs by little more is
- * drawn in its new place at once, which is not visible; the rest glides there. Gliding, and melting colors into others, is what
- * costs: a busy room changes a little every second.
+ * A mix that differs by less from what is drawn, in shares of the ring, is left as it is; one that differs by
+ * little more is drawn in its new place at once, which is not visible; the rest glides there. Gliding, and
+ * melting colors into others, is what costs: a busy room changes a little every second.
  */
 const SEEN = 0.003;
 const GLIDES = 0.02;

@@ -14,7 +14,10 @@ const SHAPES = [
 /** So many colors there are, `--mood-0` and on. */
 export const COLORS = SHAPES.length;
 
-/** The shape of the mood at a place. Where the colors begin again the shapes are shifted: no two of 64 moods look the same. */
+/**
+ * The shape of the mood at a place. Where the colors begin again the shapes are shifted: no two of 64 moods
+ * look the same.
+ */
 export const shapeOf = (index) => SHAPES[(index + Math.floor(index / COLORS)) % SHAPES.length];
 
 /** Make an element of an SVG. */

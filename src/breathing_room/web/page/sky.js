@@ -3,10 +3,11 @@
  *
  * A pure function of the tallies and the time, so that pages with the same presence show the same sky.
  *
- * Theory of operation: each mood has an endless row of places, which follow from its name. Of n people the first n are lit.
- * So a tally that changes by one lights or darkens one place, and moves none. A large crowd has fewer lights than people: then
- * a tally comes to a fractional number of lights, and the last one is lit in part. The motion depends on the time only: the lights
- * are on a few layers, and each layer turns at its own speed.
+ * Theory of operation: each mood has an endless row of places, which follow from its name. Of n people the
+ * first n are lit. So a tally that changes by one lights or darkens one place, and moves none. A large crowd
+ * has fewer lights than people: then a tally comes to a fractional number of lights, and the last one is lit
+ * in part. The motion depends on the time only: the lights are on a few layers, and each layer turns at its
+ * own speed.
  */
 
 /** Up to so many people, each has a light. */
@@ -18,7 +19,10 @@ const A_DOUBLING_ADDS = 20;
 export const NEAREST = 0.74;
 export const FARTHEST = 1.62;
 
-/** How long a layer takes for a turn, and between two glimmers. No two are in a simple ratio, so that nothing repeats. */
+/**
+ * How long a layer takes for a turn, and between two glimmers. No two are in a simple ratio, so that nothing
+ * repeats.
+ */
 export const LAYERS = [
   {turnMs: 540_000, glimmerMs: 7_100},
   {turnMs: 780_000, glimmerMs: 9_700},
@@ -33,8 +37,9 @@ export const lightsOf = (people) =>
   people <= EACH_HAS_ONE ? people : EACH_HAS_ONE + A_DOUBLING_ADDS * Math.log2(people / EACH_HAS_ONE);
 
 /**
- * How bright each mood's lights are, 0..1, from people by mood: `{gratitude: [1, 1, 0.4]}`. `certainty` is the brightness of a
- * whole light: those of whom we only know that they were here, or usually are, shine less.
+ * How bright each mood's lights are, 0..1, from people by mood: `{gratitude: [1, 1, 0.4]}`. `certainty` is
+ * the brightness of a whole light: those of whom we only know that they were here, or usually are, shine
+ * less.
  */
 export function brightnesses(tallies, certainty = 1) {
   const people = Object.values(tallies).reduce((sum, tally) => sum + tally, 0);
@@ -67,8 +72,8 @@ export function fade(shown, wanted, elapsedMs) {
 }
 
 /**
- * Where a mood's light is: `{layer, x, y, size}`, in radii of the ring from the middle, before its layer turned; its glow
- * ends `size` from it.
+ * Where a mood's light is: `{layer, x, y, size}`, in radii of the ring from the middle, before its layer
+ * turned; its glow ends `size` from it.
  *
  * The first lights of a mood are large, as the brightest of the stars are few.
  */
@@ -76,8 +81,8 @@ export function place(mood, index) {
   const seed = hash(mood);
   const share = (salt, step) => (hash(`${seed} ${salt}`) / 2 ** 32 + index * step) % 1;
   const stray = (salt) => hash(`${seed} ${salt} ${index}`) / 2 ** 32;
-  // The next place is far from all former ones (Roberts' R2 sequence, steps of 1/p and 1/p² with p the plastic number); a
-  // little chance takes the lattice out of it.
+  // The next place is far from all former ones (Roberts' R2 sequence, steps of 1/p and 1/p² with p the
+  // plastic number); a little chance takes the lattice out of it.
   const angle = 2 * Math.PI * ((share('angle', 0.7548776662) + 0.05 * stray('angle')) % 1);
   const outward = ((share('radius', 0.569840291) + 0.15 * stray('radius')) % 1) ** 1.25;
   const radius = Math.sqrt(NEAREST ** 2 + outward * (FARTHEST ** 2 - NEAREST ** 2));

@@ -1,9 +1,9 @@
 /**
  * Every sentence of the page. Pure, apart from the loading of a language.
  *
- * A language is a file, `words.de.js`, of which `words.en.js` is the pattern; it is found by its name alone. Three rules: a number
- * that is not known is never shown as 0, being alone is said only when it is counted, and no number is shown finer than it is
- * known.
+ * A language is a file, `words.de.js`, of which `words.en.js` is the pattern; it is found by its name alone.
+ * Three rules: a number that is not known is never shown as 0, being alone is said only when it is counted,
+ * and no number is shown finer than it is known.
  */
 
 import {Counting, fill, othersOf} from './others.js';
@@ -13,7 +13,10 @@ import * as english from './words.en.js';
 /** The confidence level of a presence's interval. */
 const LEVEL = 0.95;
 
-/** Load the words of the first of these languages that there is: `await loadWords(['de-AT', 'fr'])`; else English. */
+/**
+ * Load the words of the first of these languages that there is: `await loadWords(['de-AT', 'fr'])`; else
+ * English.
+ */
 export async function loadWords(tags) {
   for (const tag of tags.filter(Boolean)) {
     try {
@@ -66,8 +69,8 @@ class Words {
   }
 
   /**
-   * The sentence under the orb: how many others are here. `displayedCount` is the count to display now, which is interpolated
-   * between two polls, and `counted` whether the count includes the reader.
+   * The sentence under the orb: how many others are here. `displayedCount` is the count to display now, which
+   * is interpolated between two polls, and `counted` whether the count includes the reader.
    */
   people(presence, state, displayedCount, counted = true) {
     const {looking, counting, first, alone, people, here, usual_people} = this.#phrases;
@@ -83,8 +86,8 @@ class Words {
   }
 
   /**
-   * How the number was obtained, and when: the quiet line. `ageMs` is 0 while changes are pushed, and `lost` means that there is
-   * no connection.
+   * How the number was obtained, and when: the quiet line. `ageMs` is 0 while changes are pushed, and `lost`
+   * means that there is no connection.
    */
   source(presence, state, ageMs, lost = false) {
     const {connecting, recounting, known, last_known, now, methods} = this.#phrases;
@@ -137,7 +140,8 @@ class Words {
       const share = Math.ceil((100 * Math.max(high - count, count - low)) / count) / 100;
       return fill(fill(this.#phrases.within, this.#percent.format(share)), this.#percent.format(LEVEL), '{level}');
     }
-    // A count of sockets is uncertain only by the suspect ones, whose connections are lost and whose leases still run.
+    // A count of sockets is uncertain only by the suspect ones, whose connections are lost and whose leases
+    // still run.
     if (method === 'counted' && count === high) return this.#counting.phrase(this.#phrases.silent, {number: high - low});
     return this.#range({low, high});
   }

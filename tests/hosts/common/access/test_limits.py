@@ -21,7 +21,9 @@ HOLDS = 256
 
 
 def limits_of(soft: int, hard: int) -> tuple[int, int, int]:
-    """Ask a process that begins with these limits for its capacity, and for the soft limit that it then has."""
+    """Ask a process that begins with these limits for its capacity, and
+    for the soft limit that it then has.
+    """
     program = (
         "import resource\n"
         "from breathing_room.hosts.common.access.limits import raise_file_limit\n"
@@ -40,7 +42,8 @@ def limits_of(soft: int, hard: int) -> tuple[int, int, int]:
 )
 def test_soft_limit_is_raised_to_the_hard_one(soft: int, hard: int, sockets: int) -> None:
     """
-    The limit on open files is raised as far as it may be; a part of it stays for everything else, at most half.
+    The limit on open files is raised as far as it may be; a part of it stays for everything else, at most
+    half.
     """
     assert limits_of(soft, hard) == (hard, sockets, hard)
 
@@ -73,8 +76,9 @@ def small_server(tmp_path: Path) -> Iterator[tuple[str, int]]:
 
 def test_full_server_says_so_and_goes_on(small_server: tuple[str, int]) -> None:
     """
-    Under a low limit the server says how many it holds; one more is refused with 503 and a time to come back, whether by
-    socket or by event stream, while those inside, polls and the page go on; and who leaves makes room.
+    Under a low limit the server says how many it holds; one more is refused with 503 and a time to come back,
+    whether by socket or by event stream, while those inside, polls and the page go on; and who leaves makes
+    room.
     """
     said, port = small_server
     assert f"{HOLDS} connections ({HARD} open files)" in said

@@ -92,8 +92,8 @@ def test_forwarded_for_is_walked_back(forwarded_for: str, client: str) -> None:
 )
 def test_a_private_address_is_not_capped(address: str | None) -> None:
     """
-    By default no cap holds for loopback and private networks, nor for a peer without an address: it may be a proxy that
-    the operator did not declare.
+    By default no cap holds for loopback and private networks, nor for a peer without an address: it may be a
+    proxy that the operator did not declare.
     """
     prefixes = Prefixes(uncapped=ServerConfig().networks_without_cap)
     assert prefixes.hash_if_capped(address, "203.0.113.9", wall_ms=0) is None
@@ -101,7 +101,8 @@ def test_a_private_address_is_not_capped(address: str | None) -> None:
 
 def test_a_public_address_is_capped() -> None:
     """
-    Public addresses are capped, by the same hash as for any limit: the client behind a trusted proxy, and not the proxy.
+    Public addresses are capped, by the same hash as for any limit: the client behind a trusted proxy, and not
+        the proxy.
     """
     prefixes = Prefixes(TRUSTED, ServerConfig().networks_without_cap)
     for address, forwarded_for in (
@@ -128,7 +129,8 @@ def test_the_operator_declares_uncapped_networks() -> None:
 
 def test_proxy_is_trusted_on_a_dual_stack_listener() -> None:
     """
-    A proxy of an IPv4 network is trusted also where the listener is ``::`` and its address reads ``::ffff:127.0.0.1``.
+    A proxy of an IPv4 network is trusted also where the listener is ``::`` and its address reads
+    ``::ffff:127.0.0.1``.
     """
     prefixes = Prefixes(TRUSTED)
     assert same(prefixes, ("::ffff:127.0.0.1", "203.0.113.9"), ("203.0.113.9", None))

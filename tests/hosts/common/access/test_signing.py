@@ -49,7 +49,9 @@ def refusal(visitor: str, room: str = "lobby", *, max_age_s: int | None = DAY_S)
 
 
 def is_taken(visitor: str, room: str = "lobby", *, max_age_s: int | None = DAY_S) -> bool:
-    """Return whether an id is accepted at noon; if not, the error must be the right one, and not repeat it."""
+    """Return whether an id is accepted at noon; if not, the error must
+    be the right one, and not repeat it.
+    """
     error = refusal(visitor, room, max_age_s=max_age_s)
     if error is None:
         return True
@@ -58,7 +60,7 @@ def is_taken(visitor: str, room: str = "lobby", *, max_age_s: int | None = DAY_S
     return False
 
 
-# --- The id ---------------------------------------------------------------------------------------------------------------
+# --- The id -----------------------------------------------------------------------------------------------
 
 
 def test_signed_id_is_an_id() -> None:
@@ -99,7 +101,8 @@ def test_no_character_can_be_changed() -> None:
 )
 def test_signed_id_ages(age_s: int, taken: bool) -> None:  # noqa: FBT001 - a column of the table above
     """
-    It is accepted as long as the setting says, and a minute early: clocks differ. A visitor may leave at any time.
+    It is accepted as long as the setting says, and a minute early: clocks differ. A visitor may leave at any
+        time.
     """
     visitor = signed(age_s=age_s)
     assert is_taken(visitor) is taken
@@ -125,7 +128,7 @@ def test_key_that_could_be_guessed_is_refused() -> None:
         sign_visitor(KEY, "The Lobby")
 
 
-# --- A server that wants them -----------------------------------------------------------------------------------------------
+# --- A server that wants them -----------------------------------------------------------------------------
 
 
 def code_of(answer: httpx.Response) -> tuple[int, str]:
@@ -135,7 +138,8 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
 
 async def test_reports_and_leaves_must_be_signed() -> None:
     """
-    A heartbeat or a leave without a valid signature is 403 and changes nothing; with one it counts, and one id is one person.
+    A heartbeat or a leave without a valid signature is 403 and changes nothing; with one it counts, and one
+    id is one person.
     """
     clock = HandClock()
     async with host_inside(clock=clock, signing_key=KEY) as host, client_of(host) as client:
@@ -169,7 +173,8 @@ async def test_unsigned_report_opens_no_room() -> None:
 
 async def test_legacy_clients_are_rejected_where_ids_are_signed() -> None:
     """
-    Their heartbeat is 403 for any id, since one signed id could send any number of legacy reports; their reads go on.
+    Their heartbeat is 403 for any id, since one signed id could send any number of legacy reports; their
+    reads go on.
     """
     async with host_inside(signing_key=KEY) as host, client_of(host) as client:
         for session_id in ("s1", signed()):
@@ -181,8 +186,8 @@ async def test_legacy_clients_are_rejected_where_ids_are_signed() -> None:
 
 async def test_sockets_must_be_signed(serve: Serve) -> None:
     """
-    A join over a socket, and a socket of the planning document's kind, are refused without a signature and counted with
-    one; who only watches needs none.
+    A join over a socket, and a socket of the planning document's kind, are refused without a signature and
+    counted with one; who only watches needs none.
     """
     server = serve("--push-ms", "20", env={"BREATHING_ROOM_SIGNING_KEY": KEY})
     watcher = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")
@@ -252,7 +257,7 @@ async def test_server_without_a_key_takes_any_id() -> None:
         assert host.presence("lobby").count == 2
 
 
-# --- The command, and the page about it -------------------------------------------------------------------------------------
+# --- The command, and the page about it -------------------------------------------------------------------
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> Any:
@@ -263,7 +268,8 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> Any:
 @pytest.mark.slow
 def test_command_prints_one_id(tmp_path: Path) -> None:
     """
-    `breathing-room sign ROOM` prints an id that counts in that room, with the key of the environment or of the file.
+    `breathing-room sign ROOM` prints an id that counts in that room, with the key of the environment or of
+    the file.
     """
     path = tmp_path / "room.toml"
     path.write_text(f'signing_key = "{KEY}"', encoding="utf-8")
@@ -287,7 +293,8 @@ def test_command_prints_one_id(tmp_path: Path) -> None:
 )
 def test_command_says_what_is_wrong(arguments: list[str], env: dict[str, str], said: str) -> None:
     """
-    Without a key, with a bad one, or without a room it ends with status 2 and one sentence, and repeats no key.
+    Without a key, with a bad one, or without a room it ends with status 2 and one sentence, and repeats no
+    key.
     """
     done = run(*arguments, env=env)
     assert done.exit_code == 2

@@ -24,7 +24,9 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def test_it_reports_that_it_listens_and_ends_on_a_signal() -> None:
-    """A client that is let in when the server says so is answered, without the server's name; then the server ends without an error."""
+    """A client that is let in when the server says so is answered, without the server's name; then the server
+    ends without an error.
+    """
     started = asyncio.Event()
     with listen("127.0.0.1", 0) as listener:
         server = AsgiServer(uvicorn.Config(app, **UVICORN_OPTIONS), started.set)

@@ -33,7 +33,8 @@ def a_presence(label: str, method: Method = "counted") -> Presence:
 @pytest.mark.parametrize("label", ["0", "12", "about 10,000", "unknown", "a <label> & more"])
 def test_badge_is_a_picture_of_the_label(label: str) -> None:
     """
-    A badge is well-formed SVG, says its label to the eye and to a screen reader, and its two boxes fill its width.
+    A badge is well-formed SVG, says its label to the eye and to a screen reader, and its two boxes fill its
+    width.
     """
     root = ET.fromstring(badge(a_presence(label)))
     assert root.tag == f"{SVG}svg"

@@ -34,7 +34,8 @@ def a_presence(**changed: Any) -> Presence:
 
 def test_presence_has_that_apps_shape() -> None:
     """
-    Its presence has the five keys of that app, an empty list of users, no countries, and the time in milliseconds.
+    Its presence has the five keys of that app, an empty list of users, no countries, and the time in
+    milliseconds.
     """
     moods = dict(zip(MOODS, (1, 2, 3, 4), strict=True))
     assert presence_body(a_presence(count=12, low=12, high=12, moods=moods, unspoken=2)) == {
@@ -56,7 +57,8 @@ def test_unknown_count_is_never_zero(low: int, said: int) -> None:
 
 def test_unknown_mood_is_presence() -> None:
     """
-    A mood that the room does not declare is read as presence, as that app did; where that is none either, as unspoken.
+    A mood that the room does not declare is read as presence, as that app did; where that is none either, as
+    unspoken.
     """
     assert read_mood("release", MOODS) == "release"
     for other in ("joy", "Release", "", None, 7, ["release"], UNSPOKEN):
@@ -116,7 +118,7 @@ def test_the_document_codec_encodes_that_apps_messages() -> None:
     assert json.loads(DOCUMENT_CODEC.error(ClientError("code", "words")))["error"]["code"] == "code"
 
 
-# --- Over HTTP and sockets ------------------------------------------------------------------------------------------------
+# --- Over HTTP and sockets --------------------------------------------------------------------------------
 
 
 async def test_it_serves_the_default_room() -> None:
@@ -184,8 +186,8 @@ async def open_room(url: str, session_id: str, mood: str = "release") -> WireSoc
 
 async def test_a_room_serves_document_clients(serve: Serve) -> None:
     """
-    A socket of that app joins with its query, is sent every change, changes its mood, and gets errors for what it cannot
-    say; one id with odd characters in two tabs is one person.
+    A socket of that app joins with its query, is sent every change, changes its mood, and gets errors for
+    what it cannot say; one id with odd characters in two tabs is one person.
     """
     server = serve("--push-ms", "20", "--grace-ms", "100")
     ann = await open_room(server.url, "ann 1/é&=+", "joy")

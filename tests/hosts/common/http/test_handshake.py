@@ -42,7 +42,9 @@ def test_a_path_of_a_room_leads_there_and_does_not_join() -> None:
 
 
 def test_the_path_of_the_document_joins_by_its_query() -> None:
-    """Without a room in the path it is the default one, in the document's codec, with the visitor and the mood of the query."""
+    """Without a room in the path it is the default one, in the document's codec, with the visitor and the
+    mood of the query.
+    """
     admitted = admit(None, "sessionId=s1&mood=release")
     assert admitted == Handshake("evening", document_api.DOCUMENT_CODEC, Join("s1", "release"))
     assert admit(None, "sessionId=s1&sessionId=s2&mood=").join == Join("s1", "presence")
@@ -76,7 +78,9 @@ class Socket:
 
 
 def test_a_join_that_is_refused_is_the_first_message() -> None:
-    """The visitor of the query joins when the socket is open; a refusal goes over it, and without a visitor nothing happens."""
+    """The visitor of the query joins when the socket is open; a refusal goes over it, and without a visitor
+    nothing happens.
+    """
     admitted, suspect = admit(None, "sessionId=s1"), admit()
     error = ClientError("unsigned_visitor", "not signed", status=403)
     for handshake, socket, joined, refused in (

@@ -63,7 +63,9 @@ async def chunks(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 async def test_a_body_is_read_up_to_its_limit() -> None:
-    """A body of exactly the limit is taken; one byte more is refused, whether its length was declared or not."""
+    """A body of exactly the limit is taken; one byte more is refused,
+    whether its length was declared or not.
+    """
     async with a_client() as client:
         assert (await client.post("/echo", content=b"x" * BYTES_MAX)).text == "x" * BYTES_MAX
         assert (await client.post("/echo", content=chunks([b"xxxxx"] * 2))).text == "x" * BYTES_MAX
@@ -73,7 +75,9 @@ async def test_a_body_is_read_up_to_its_limit() -> None:
 
 
 async def test_a_body_that_breaks_off_is_no_body() -> None:
-    """A client that goes away in the middle of its body gets an error of its own, and not the half of it handled."""
+    """A client that goes away in the middle of its body gets an error of its own, and not the half of it
+    handled.
+    """
     messages: Iterator[Message] = iter(
         [{"type": "http.request", "body": b"ab", "more_body": True}, {"type": "http.disconnect"}]
     )
@@ -87,7 +91,9 @@ async def test_a_body_that_breaks_off_is_no_body() -> None:
 
 
 async def test_every_error_has_one_shape_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    """Our errors, a store that fails, a bug, a wrong path and a wrong method answer in one shape, which repeats nothing of the inside."""
+    """Our errors, a store that fails, a bug, a wrong path and a wrong method answer in one shape, which
+    repeats nothing of the inside.
+    """
     refused: list[str] = []
     asked = [
         ("GET", "/fail/peer", 409, "odd"),
@@ -109,7 +115,9 @@ async def test_every_error_has_one_shape_and_is_counted(caplog: pytest.LogCaptur
 
 
 async def test_an_origin_that_is_not_allowed_is_rejected() -> None:
-    """A page of another site is refused before its body is read; its own site and programs without an origin are not."""
+    """A page of another site is refused before its body is read; its own site and programs without an origin
+    are not.
+    """
     async with a_client(origins=("https://mine.example",)) as client:
         for origin, status in (("https://mine.example", 200), ("https://other.example", 403)):
             answer = await client.post("/echo", content=b"x", headers={"Origin": origin})
@@ -118,7 +126,9 @@ async def test_an_origin_that_is_not_allowed_is_rejected() -> None:
 
 
 async def test_where_every_origin_is_allowed_one_copy_serves_all() -> None:
-    """Where every origin may ask, the answer says so whether or not a page asks, and does not vary: caches keep one copy."""
+    """Where every origin may ask, the answer says so whether or not a page asks, and does not vary: caches
+    keep one copy.
+    """
     async with a_client() as client:
         for headers in ({}, {"Origin": "https://other.example"}):
             answer = await client.post("/echo", content=b"x", headers=headers)
@@ -127,7 +137,9 @@ async def test_where_every_origin_is_allowed_one_copy_serves_all() -> None:
 
 
 async def test_where_some_origins_are_allowed_the_answer_varies() -> None:
-    """Where one site may ask, its pages may read the answer and caches keep it apart from those for others."""
+    """Where one site may ask, its pages may read the answer and caches
+    keep it apart from those for others.
+    """
     async with a_client(origins=("https://mine.example",)) as client:
         answer = await client.post("/echo", content=b"x", headers={"Origin": "https://mine.example"})
         assert answer.headers["access-control-allow-origin"] == "https://mine.example"
@@ -135,7 +147,9 @@ async def test_where_some_origins_are_allowed_the_answer_varies() -> None:
 
 
 async def test_a_preflight_is_answered_for_a_day_or_refused_in_our_shape() -> None:
-    """A preflight names methods and headers for a day; one of a foreign site is refused as every other error is."""
+    """A preflight names methods and headers for a day; one of a foreign site is refused as every other error
+    is.
+    """
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     async with a_client(origins=("https://mine.example",)) as client:
         good = await client.options("/echo", headers={"Origin": "https://mine.example", **asks})
@@ -151,7 +165,9 @@ def asking(**headers: str) -> Request:
 
 
 def test_headers_arrive_once_and_whole() -> None:
-    """The type is said once, without a charset that JSON does not have, beside the status and the other headers."""
+    """The type is said once, without a charset that JSON does not have, beside the status and the other
+    headers.
+    """
     response = json_response(b"{}", status=201, headers={"X-A": "b"})
     types = [value for name, value in response.raw_headers if name == b"content-type"]
     assert (response.status_code, response.body, types) == (201, b"{}", [b"application/json"])
@@ -170,7 +186,9 @@ def test_an_error_is_the_same_as_elsewhere() -> None:
 
 
 def test_what_the_client_has_is_answered_by_304() -> None:
-    """The tag of one answer, sent back, gets 304 without a body or a type, for presence, config and files alike."""
+    """The tag of one answer, sent back, gets 304 without a body or a type, for presence, config and files
+    alike.
+    """
     makes: tuple[Callable[[Request], Response], ...] = (
         lambda request: presence_response(request, PRESENCE, max_age_s=5),
         lambda request: config_response(request, {"now_ms": 1}, max_age_s=300),

@@ -31,7 +31,8 @@ OURS = ("https://example.com", "http://localhost:3000")
 )
 def test_origin(origin: str | None, host: str | None, allowed: tuple[str, ...], *, may: bool) -> None:
     """
-    The origins of the config are allowed, the server's own is, and so is a request without an origin; no other is.
+    The origins of the config are allowed, the server's own is, and so is a request without an origin; no
+    other is.
     """
     assert origin_allowed(origin, host, allowed) is may
     if may:
@@ -44,7 +45,8 @@ def test_origin(origin: str | None, host: str | None, allowed: tuple[str, ...], 
 
 def test_pages_may_read_where_their_origin_is_allowed() -> None:
     """
-    Where all origins may ask the answer is the same for all; where some may, it varies, and names the one that asks.
+    Where all origins may ask the answer is the same for all; where some may, it varies, and names the one
+    that asks.
     """
     page = "https://example.com"
     assert cross_origin(page, ("*",)) == cross_origin(None, ("*",))
@@ -70,7 +72,8 @@ def test_a_preflight_grants_what_pages_may_send(
     origin: str, method: str, headers: str | None, status: int
 ) -> None:
     """
-    An allowed page may send JSON by GET and POST and need not ask again for a day; anything else is refused without a grant.
+    An allowed page may send JSON by GET and POST and need not ask again for a day; anything else is refused
+    without a grant.
     """
     answer = preflight(origin, OURS, method=method, headers=headers)
     assert answer.status == status

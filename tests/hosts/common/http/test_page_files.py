@@ -7,7 +7,9 @@ from node import CLIENT, PAGE
 
 
 def test_what_was_built_goes_before_its_source() -> None:
-    """Every file of the page is there; of the client the one that was built; and nothing of another kind, such as types or packages."""
+    """Every file of the page is there; of the client the one that was built; and nothing of another kind,
+    such as types or packages.
+    """
     files = page_files()
     assert (
         files["client.js"]

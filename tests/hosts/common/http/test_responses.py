@@ -44,7 +44,9 @@ def test_an_answer_to_one_client_is_kept_by_no_cache() -> None:
     ],
 )
 def test_an_error_has_the_headers_that_its_status_demands(status: int, headers: dict[str, str]) -> None:
-    """RFC 9110 asks for a challenge with 401 and for the protocol with 426; after 413 the rest of the body must not be read."""
+    """RFC 9110 asks for a challenge with 401 and for the protocol with 426; after 413 the rest of the body
+    must not be read.
+    """
     answer = error_answer(ClientError("code", "words", status=status))
     assert answer.status == status
     assert answer.headers == {"Content-Type": "application/json", "Cache-Control": "no-store"} | headers
@@ -52,14 +54,18 @@ def test_an_error_has_the_headers_that_its_status_demands(status: int, headers: 
 
 
 def test_an_error_says_when_to_try_again() -> None:
-    """Where a client may try again the answer says in how many seconds, also in a second; given headers stay."""
+    """Where a client may try again the answer says in how many seconds,
+    also in a second; given headers stay.
+    """
     answer = error_answer(ClientError("full", "no", status=503, retry_after_s=0), {"Allow": "GET"})
     assert (answer.headers["Retry-After"], answer.headers["Allow"]) == ("0", "GET")
 
 
 @pytest.mark.parametrize("known", ["{tag}", "W/{tag}", '"other", {tag}', '"other",W/{tag} ', "*"])
 def test_a_copy_that_is_still_good_is_not_sent_again(known: str) -> None:
-    """Whichever way a cache names its copy, strong, weak or one of several, the answer is 304 without a body, and with what renews it."""
+    """Whichever way a cache names its copy, strong, weak or one of several, the answer is 304 without a body,
+    and with what renews it.
+    """
     tag = etag_of(b"{}")
     answer = cacheable_answer(known.format(tag=tag), b"{}", "public, max-age=5")
     assert (answer.status, answer.body) == (304, b"")
@@ -78,7 +84,9 @@ def test_any_other_copy_gets_the_whole_answer(known: str | None) -> None:
 
 
 def test_the_tag_of_a_presence_changes_with_its_people_and_twice_in_its_life() -> None:
-    """Time alone changes the tag in steps of half of how long a presence is valid, so a copy that is confirmed is never too old."""
+    """Time alone changes the tag in steps of half of how long a presence is valid, so a copy that is
+    confirmed is never too old.
+    """
     half_ms = PRESENCE.stale_after_ms // 2
     tags = [
         etag_of_presence(replace(PRESENCE, as_of_ms=at_ms))
@@ -96,7 +104,9 @@ def test_the_tag_of_a_config_does_not_follow_the_clock() -> None:
 
 
 def test_the_page_may_reach_only_where_presence_is_published() -> None:
-    """The policy names the origin of the published presence without its path, and no place at all where none is published."""
+    """The policy names the origin of the published presence without its path, and no place at all where none
+    is published.
+    """
     policy = page_headers("https://cdn.example/a/b/{room}.json")["Content-Security-Policy"]
     assert "connect-src 'self' ws: wss: https://cdn.example;" in policy
     assert "connect-src 'self' ws: wss: ;" in page_headers("")["Content-Security-Policy"]
@@ -110,7 +120,9 @@ def test_a_wrong_method_names_the_right_ones() -> None:
 
 
 def test_a_client_learns_of_its_own_errors_only(caplog: pytest.LogCaptureFixture) -> None:
-    """An error of a client stays as it is; of a store and of a bug it learns nothing but that, and the log has the rest."""
+    """An error of a client stays as it is; of a store and of a bug it learns nothing but that, and the log
+    has the rest.
+    """
     own = NotFoundError()
     assert as_client_error(own) is own
     with caplog.at_level(logging.ERROR, logger="breathing_room.http"):

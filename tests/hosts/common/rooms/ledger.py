@@ -1,7 +1,9 @@
-"""Stages for the ledger tests: each host with its real sockets, on a virtual clock, over a carrier that notes every byte.
+"""Stages for the ledger tests: each host with its real sockets, on a virtual clock, over a carrier that notes
+every byte.
 
-A *script* says what clients do and when. A stage plays it and returns the *ledger*: what each connection was sent, in order. Every
-client answers control pings, as browsers do; those are the carrier's own, and no part of the ledger.
+A *script* says what clients do and when. A stage plays it and returns the *ledger*: what each connection was
+sent, in order. Every client answers control pings, as browsers do; those are the carrier's own, and no part
+of the ledger.
 """
 
 import asyncio
@@ -95,7 +97,7 @@ class Stage(ABC):
         self.loop = asyncio.get_running_loop()
         self.clock = VirtualClock(self.loop)
 
-    # --- What a script does -----------------------------------------------------------------------------------
+    # --- What a script does --------------------------------------------------------------------------------
 
     async def join(self, name: str, mood: str | None = None, *, visitor: str | None = None) -> None:
         """Open a connection, and join over it."""
@@ -120,7 +122,9 @@ class Stage(ABC):
         await self.turn(partial(self._say, name, text_of(message)))
 
     async def say_together(self, name: str, *messages: dict[str, Any] | str) -> None:
-        """Send messages that arrive in one turn, where a host takes several in one; where the network delivers each by itself, in several."""
+        """Send messages that arrive in one turn, where a host takes several in one; where the network
+        delivers each by itself, in several.
+        """
         for message in messages:
             await self.say(name, message)
 
@@ -129,7 +133,9 @@ class Stage(ABC):
         await self.turn(partial(self._drop, name, code))
 
     async def pass_ms(self, length_ms: int) -> None:
-        """Let time pass; before, the room counts as subscribers the connections that its host sends broadcasts to, and no others."""
+        """Let time pass; before, the room counts as subscribers the connections that its host sends
+        broadcasts to, and no others.
+        """
         room = self.room_awake
         assert room is None or room.room.subscriber_count == len(room.subscribers)
         await asyncio.sleep(length_ms / 1_000)
@@ -140,7 +146,7 @@ class Stage(ABC):
         for _ in range(4):
             await asyncio.sleep(0)
 
-    # --- What a host does -------------------------------------------------------------------------------------
+    # --- What a host does ----------------------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -191,7 +197,7 @@ class Stage(ABC):
     async def _drop(self, name: str, code: int) -> None: ...
 
 
-# --- The server -------------------------------------------------------------------------------------------------------
+# --- The server -------------------------------------------------------------------------------------------
 
 
 class NotingTransport:
@@ -331,7 +337,7 @@ class ServerStage(Stage):
         room.feed(PanelLeft(room.visitor_key(visitor_id(visitor))))
 
 
-# --- The Worker -------------------------------------------------------------------------------------------------------
+# --- The Worker -------------------------------------------------------------------------------------------
 
 
 class NotingWebSocket:
@@ -479,7 +485,7 @@ class EdgeStage(Stage):
         room.feed(PanelLeft(room.visitor_key(visitor_id(visitor))))
 
 
-# --- Neither ----------------------------------------------------------------------------------------------------------
+# --- Neither ----------------------------------------------------------------------------------------------
 
 
 class NotingConnection(Connection):

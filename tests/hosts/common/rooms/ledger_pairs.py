@@ -1,4 +1,6 @@
-"""Pairs for the ledger tests: a room with two replicas, as two nodes of a server and as two objects of a Worker."""
+"""Pairs for the ledger tests: a room with two replicas, as two nodes of a server and as two objects of a
+Worker.
+"""
 
 import asyncio
 import json
@@ -20,7 +22,10 @@ from hosts.common.rooms.ledger import BROKEN, ROOM, Ledger, NotingTransport, at_
 
 
 class Pair(ABC):
-    """A room with two replicas. A script ends each of its acts with ``settle``, as deltas travel at another rate on each host."""
+    """A room with two replicas.
+
+    A script ends each of its acts with ``settle``, as deltas travel at another rate on each host.
+    """
 
     @abstractmethod
     async def start(self) -> None:
@@ -40,7 +45,9 @@ class Pair(ABC):
 
     @abstractmethod
     async def settle(self) -> Ledger:
-        """Let all deltas travel; return the last presence that each open connection was sent, but for its time."""
+        """Let all deltas travel; return the last presence that each open connection was sent, but for its
+        time.
+        """
 
     @abstractmethod
     async def stop(self) -> None:

@@ -186,7 +186,9 @@ def test_a_time_request_is_answered_with_the_time(room: FakeRoom) -> None:
 
 
 def test_a_chatty_connection_renews_its_lease_once_in_half_a_ping(room: FakeRoom) -> None:
-    """Bytes that arrive renew the lease, and become an event only when half a ping time has passed since the last."""
+    """Bytes that arrive renew the lease, and become an event only when half a ping time has passed since the
+    last.
+    """
     connection = joined(room)
     for _ in range(4):
         room.host.clock.ms += room.ping_ms // 4
@@ -206,7 +208,9 @@ def test_only_the_first_end_counts(graceful: bool, event: type[Left | Disconnect
 
 
 def test_what_is_owed_comes_before_an_error_and_the_end(room: FakeRoom) -> None:
-    """Before an error and the end a connection is sent what the room owes it; the answer to a ping may come before that."""
+    """Before an error and the end a connection is sent what the room owes it; the answer to a ping may come
+    before that.
+    """
     connection = joined(room)
     connection.say("time", sent_ms=5)
     connection.say("dance")
@@ -222,7 +226,9 @@ def test_a_leave_ends_the_visit_before_the_socket(room: FakeRoom) -> None:
 
 
 def test_too_many_bad_messages_close(room: FakeRoom) -> None:
-    """Each message without sense is answered; at the limit the socket is closed for good, and every one was counted."""
+    """Each message without sense is answered; at the limit the socket is closed for good, and every one was
+    counted.
+    """
     connection = joined(room)
     for text in (b"{", b"[]", b'{"type":"dance"}'):
         assert connection.closed == []

@@ -18,7 +18,9 @@ def framed(text: bytes) -> bytes:
 
 
 def test_a_form_is_encoded_once_however_many_ask() -> None:
-    """Text, string, frame and body come from one encoding, and each is made once: a thousand sockets get the same object."""
+    """Text, string, frame and body come from one encoding, and each is made once: a thousand sockets get the
+    same object.
+    """
     calls: list[EncodedPresence] = []
 
     def presence(encoded: EncodedPresence) -> bytes:

@@ -46,7 +46,9 @@ async def moods_in_a_burst(stage: Stage) -> None:
 
 
 async def a_change_is_taken_back(stage: Stage) -> None:
-    """A mood goes and comes back before it is broadcast, once unseen and once with a connection that saw it."""
+    """A mood goes and comes back before it is broadcast, once unseen
+    and once with a connection that saw it.
+    """
     await stage.join("ann", "release")
     await stage.join("bob", "release")
     await stage.pass_ms(3_000)
@@ -163,7 +165,9 @@ async def leaves(stage: Stage) -> None:
 
 
 async def all_in_one_turn(stage: Stage) -> None:
-    """Clients join or observe and then say more in the same turn: nonsense until they are closed, or a leave."""
+    """Clients join or observe and then say more in the same turn:
+    nonsense until they are closed, or a leave.
+    """
     join = {"type": "join", "mood": "release"}
     await stage.join("ann", "release")
     for number in range(2):  # Within the push interval, and as the first change after it.
@@ -228,7 +232,9 @@ def played(script: Script, make: Callable[..., Stage], **more: Any) -> Ledger:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
 def test_every_host_sends_the_same(script: Script) -> None:
-    """The server, the Worker and a platform that keeps nothing send each connection the same bytes in the same order, and so does an object that sleeps after every turn."""
+    """The server, the Worker and a platform that keeps nothing send each connection the same bytes in the
+    same order, and so does an object that sleeps after every turn.
+    """
     server = played(script, ServerStage)
     assert all(server.values()), "every connection is sent something"
     assert played(script, EdgeStage) == server
@@ -276,8 +282,8 @@ async def two_replicas(pair: Pair) -> list[Ledger]:
 
 def test_two_replicas_know_the_same_on_every_host() -> None:
     """
-    On two replicas of a room, in any order of events, once all deltas have travelled each connection was last sent the same bytes by two nodes of
-    a server and by two objects, but for the time.
+    On two replicas of a room, in any order of events, once all deltas have travelled each connection was last
+    sent the same bytes by two nodes of a server and by two objects, but for the time.
     """
     settings = {"push_ms": 1_000, "lease_ms": 60_000, "grace_ms": 10_000, "snapshot_ms": 20_000}
 

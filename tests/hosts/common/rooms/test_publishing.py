@@ -59,11 +59,13 @@ async def publish(publisher: Publisher, count: int, at_ms: int) -> int:
     return await publisher.publish([a_page(count, at_ms)], now_ms=START_MS + at_ms)
 
 
-# --- A folder -----------------------------------------------------------------------------------------------------
+# --- A folder ---------------------------------------------------------------------------------------------
 
 
 async def test_a_folder_holds_what_the_server_answers(tmp_path: Path) -> None:
-    """Presence, config and history are files of JSON that every user may read, and nothing else is left beside them."""
+    """Presence, config and history are files of JSON that every user may read, and nothing else is left
+    beside them.
+    """
     publisher = Publisher(str(tmp_path / "public"))
     history = History()
     history.observe({"release": 3}, wall_ms=START_MS)
@@ -122,7 +124,7 @@ def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
     assert len(seen) > 10
 
 
-# --- Failures -----------------------------------------------------------------------------------------------------
+# --- Failures ---------------------------------------------------------------------------------------------
 
 
 class Stuck:
@@ -142,7 +144,9 @@ class Stuck:
 
 
 async def test_a_failure_is_counted_and_made_up_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A target that hangs or fails blocks a round no longer than its timeout; the next one writes the latest."""
+    """A target that hangs or fails blocks a round no longer than its
+    timeout; the next one writes the latest.
+    """
     publisher = Publisher(str(tmp_path), publish_ms=50)
     target = publisher._target = Stuck()
     with caplog.at_level(logging.ERROR):
@@ -208,7 +212,7 @@ def test_a_page_stays_where_it_belongs(path: str) -> None:
         PublishedFile(path, {}, 5)
 
 
-# --- A bucket, at a real S3 server --------------------------------------------------------------------------------
+# --- A bucket, at a real S3 server ------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -241,7 +245,9 @@ def s3() -> Iterator[str]:
 async def test_a_bucket_answers_readers_with_the_right_headers(
     s3: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Objects at an S3 server have their type and age; when the server goes away that is counted, and nothing waits."""
+    """Objects at an S3 server have their type and age; when the server goes away that is counted, and nothing
+    waits.
+    """
     options = {
         "endpoint": s3,
         "access_key_id": "test",
@@ -279,7 +285,7 @@ async def test_a_page_at_rest_is_not_written_again(tmp_path: Path) -> None:
     assert [index * 5_000 for index, count in enumerate(written) if count] == [0, 300_000, 600_000]
 
 
-# --- By the server ------------------------------------------------------------------------------------------------
+# --- By the server ----------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -315,8 +321,9 @@ def until(is_so: Callable[[], bool]) -> None:
 
 def test_no_reader_needs_the_server(serve: Serve, tmp_path: Path) -> None:
     """
-    ``serve`` publishes the default room and those of the file, and says where; readers hear of a change from a plain file server
-    within a round, and no read reaches the server. Rooms that visitors opened are not published.
+    ``serve`` publishes the default room and those of the file, and says where; readers hear of a change from
+    a plain file server within a round, and no read reaches the server. Rooms that visitors opened are not
+    published.
     """
     config = tmp_path / "room.toml"
     config.write_text("[rooms.garden]\nmoods = ['calm']\n", encoding="utf-8")
@@ -354,8 +361,8 @@ def test_no_reader_needs_the_server(serve: Serve, tmp_path: Path) -> None:
 
 def test_a_bucket_that_goes_away_blocks_no_client(s3: str, serve: Serve) -> None:
     """
-    With an address and credentials from the environment ``serve`` publishes to S3; when that fails it is logged and counted,
-    people come and go as before, and no credential is in the log or the metrics.
+    With an address and credentials from the environment ``serve`` publishes to S3; when that fails it is
+    logged and counted, people come and go as before, and no credential is in the log or the metrics.
     """
     environ = {
         "AWS_ACCESS_KEY_ID": "AKIAHIDDEN",

@@ -69,7 +69,9 @@ def report(room: Any) -> None:
 
 
 def test_a_report_in_the_panel_is_fed_with_the_hash_of_its_prefix() -> None:
-    """A report that is admitted becomes an event of its visitor, with its ticket, its mood and a prefix that is no address."""
+    """A report that is admitted becomes an event of its visitor, with its ticket, its mood and a prefix that
+    is no address.
+    """
     room = a_room()
     report(room)
     (event,) = room.events
@@ -89,7 +91,9 @@ def test_a_report_outside_the_panel_is_counted_and_not_fed() -> None:
 
 
 def test_what_is_shed_is_counted_as_such_and_a_leave_is_not_shed() -> None:
-    """With the bucket empty reports and heartbeats of the document are shed and counted; a leave is fed all the same."""
+    """With the bucket empty reports and heartbeats of the document are shed and counted; a leave is fed all
+    the same.
+    """
     room = a_room()
     room.empty()
     for refused in (report, lambda room: take_legacy_report(room, Join("s1", None))):

@@ -135,7 +135,9 @@ def test_an_answer_goes_to_its_connection_alone(host: Host, clock: HandClock) ->
 
 
 def test_what_a_connection_is_owed_comes_before_its_close(host: Host) -> None:
-    """A connection that is closed in the turn in which it is owed a presence is sent that first; another one is not held up."""
+    """A connection that is closed in the turn in which it is owed a presence is sent that first; another one
+    is not held up.
+    """
     line, other = join(host, ANN), Line()
     host.carry_out(Step((Close(other, LEASE_ENDED),), None))
     assert other.sent == ["close 4000"]

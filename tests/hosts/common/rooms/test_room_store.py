@@ -125,7 +125,9 @@ async def test_what_cannot_be_read_is_unknown(
 async def test_where_writes_cost_the_note_is_written_when_the_room_fills_or_empties(
     kept: Watched, counters: Counters
 ) -> None:
-    """The note and the averages are written with the first save and whenever leases elsewhere and here become some or none."""
+    """The note and the averages are written with the first save and whenever leases elsewhere and here become
+    some or none.
+    """
     store = RoomStore(kept, counters, writes_cost=True)
     written = []
     for people, elsewhere in ((1, 0), (2, 0), (0, 1), (0, 0), (0, 0), (1, 0)):

@@ -59,7 +59,9 @@ def source(store: MemoryStore, clock: Clock) -> StoreSecrets:
 
 
 async def test_secrets_are_kept_ahead_of_their_epoch(store: MemoryStore, clock: Clock) -> None:
-    """Reconciling puts the secrets of this epoch and the next into the store once, each of the right length."""
+    """Reconciling puts the secrets of this epoch and the next into the
+    store once, each of the right length.
+    """
     await keep_secrets(store, epoch=EPOCH, epoch_ms=DAY_MS, clock=clock)
     found = [await store.get(f"secret/{epoch}") for epoch in (EPOCH, EPOCH + 1)]
     assert [secret and len(secret) for secret in found] == [SECRET_BYTES] * 2
@@ -97,7 +99,9 @@ async def test_a_secret_of_another_length_is_none(source: StoreSecrets, store: M
 
 
 async def test_a_visitor_keeps_the_key_of_the_former_epoch(source: StoreSecrets) -> None:
-    """A visitor whom the room holds under the last secret keeps that key; another is hashed under the current one."""
+    """A visitor whom the room holds under the last secret keeps that key; another is hashed under the current
+    one.
+    """
     secrets = Secrets()
     held: set[VisitorKey] = set()
     await secrets.load(source, EPOCH)
@@ -137,7 +141,9 @@ async def test_a_secret_that_was_lost_with_the_store_is_put_back(
 
 
 async def test_the_former_secret_stays_in_use_while_the_coordinator_cannot_be_reached() -> None:
-    """Without the others a room goes on with the last secret, and asks again the next time; without that it fails."""
+    """Without the others a room goes on with the last secret, and asks again the next time; without that it
+    fails.
+    """
     secrets, last = Secrets(), draw_secret()
     await secrets.load(Away({EPOCH - 1: last}), EPOCH)
     assert (secrets.current, secrets.epoch) == ((last,), -1)

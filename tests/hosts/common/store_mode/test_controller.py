@@ -55,7 +55,9 @@ async def test_what_is_returned_is_what_is_stored() -> None:
 
 
 async def test_secrets_are_drawn_once_and_one_epoch_ahead() -> None:
-    """There is a secret for this epoch and the next before any visitor needs it; a later turn keeps it; an old one goes when no stay can need it."""
+    """There is a secret for this epoch and the next before any visitor needs it; a later turn keeps it; an
+    old one goes when no stay can need it.
+    """
     scene = ControllerScene()
     await scene.turn()
     first = [await scene.store.get(f"{SECRET}{epoch}") for epoch in (20_000, 20_001)]
@@ -76,7 +78,9 @@ async def test_a_clock_that_steps_back_takes_no_epoch_back() -> None:
 
 
 async def test_a_panel_that_is_too_large_gets_a_lower_rate() -> None:
-    """Four times as many seats as the panel may have lower the rate to about a quarter, and the former rate counts until the new one has spread."""
+    """Four times as many seats as the panel may have lower the rate to about a quarter, and the former rate
+    counts until the new one has spread.
+    """
     scene = ControllerScene()
     await scene.turn()
     await scene.report(range(400))
@@ -87,7 +91,9 @@ async def test_a_panel_that_is_too_large_gets_a_lower_rate() -> None:
 
 
 async def test_an_expired_lease_is_recorded_once() -> None:
-    """A visitor who stops reporting is noted when the lease ends, with the ticket and nothing else, and not again; one who leaves is not."""
+    """A visitor who stops reporting is noted when the lease ends, with the ticket and nothing else, and not
+    again; one who leaves is not.
+    """
     scene = ControllerScene()
     await scene.turn()
     await scene.report([1], ticket=0.5)
@@ -114,7 +120,9 @@ async def test_arrivals_are_averaged_over_the_time_that_passed() -> None:
 
 
 async def test_an_empty_room_is_dropped_from_the_control() -> None:
-    """When the last report and the last expired lease are past, a room is not in the control, which does not grow with names."""
+    """When the last report and the last expired lease are past, a room is not in the control, which does not
+    grow with names.
+    """
     scene = ControllerScene()
     await scene.report([1], room="garden")
     assert "garden" in (await scene.turn()).rooms

@@ -105,7 +105,8 @@ async def test_each_side_knows_what_was_reported_to_the_other(
     sides: TwoSides, visitors: Iterator[str]
 ) -> None:
     """
-    People who come, feel otherwise and go on either side are counted once on both, with the mood that they named last.
+    People who come, feel otherwise and go on either side are counted once on both, with the mood that they
+    named last.
     """
     ann, bob, cy, dee = (next(visitors) for _ in range(4))
     await sides.old(ann, "release")
@@ -131,7 +132,8 @@ async def test_progress_ends_when_all_visitors_report_to_the_object(
     sides: TwoSides, visitors: Iterator[str]
 ) -> None:
     """
-    Visitors who reported to the writer last are counted as elsewhere, until they report to the object or leave.
+    Visitors who reported to the writer last are counted as elsewhere, until they report to the object or
+    leave.
     """
     ann, bob = next(visitors), next(visitors)
     await sides.old(ann)
@@ -183,7 +185,8 @@ async def test_a_failed_put_is_repeated_in_the_next_round(
 
 async def test_the_rate_is_the_controllers(sides: TwoSides, visitors: Iterator[str]) -> None:
     """
-    A room whose rate falls before the controller's counts right all the same, and has the seats back that it dropped.
+    A room whose rate falls before the controller's counts right all the same, and has the seats back that it
+    dropped.
     """
     people = 2 * CONFIG.server.room.panel_size
     tickets = []
@@ -220,7 +223,9 @@ async def test_it_is_over_when_the_controller_has_stopped(sides: TwoSides) -> No
 
 
 async def test_a_room_begins_with_what_store_mode_left(sides: TwoSides, visitors: Iterator[str]) -> None:
-    """A room is taken over with the visitors who reported to the writers, with their moods; one of which the store holds nothing is not."""
+    """A room is taken over with the visitors who reported to the writers, with their moods; one of which the
+    store holds nothing is not.
+    """
     for _ in range(5):
         await sides.old(next(visitors), "release")
     await sides.writer.stop()

@@ -44,7 +44,9 @@ def with_rate(rate: float, **more: object) -> Control:
 
 
 def test_only_leases_that_run_are_counted() -> None:
-    """A record counts until its lease ends; one of a visitor who left does not count; moods are those that were named last."""
+    """A record counts until its lease ends; one of a visitor who left does not count; moods are those that
+    were named last.
+    """
     seen = reading(
         a_record(1, "calm"),
         a_record(2, age_ms=LEASE_MS - 1),
@@ -57,13 +59,17 @@ def test_only_leases_that_run_are_counted() -> None:
 
 
 def test_without_a_control_the_count_is_unknown() -> None:
-    """As long as the controller has never run the count is unknown, not 0, and the epoch is that of the clock."""
+    """As long as the controller has never run the count is unknown, not 0, and the epoch is that of the
+    clock.
+    """
     seen = reading(a_record(1), control=None)
     assert (seen.count, seen.low, seen.high, seen.method, seen.epoch) == (None, 0, None, "unknown", 20_000)
 
 
 def test_a_seat_stands_for_visitors_outside_the_sample() -> None:
-    """At a rate of a quarter each seat below it is four people, those above it are none, and the interval holds the count."""
+    """At a rate of a quarter each seat below it is four people, those above it are none, and the interval
+    holds the count.
+    """
     records = [a_record(number, "calm", ticket=(number + 0.5) / 1_000) for number in range(1_000)]
     seen = reading(*records, control=with_rate(0.25))
     assert (seen.count, seen.method, seen.sample_rate) == (1_000, "sampled", 0.25)
@@ -73,7 +79,9 @@ def test_a_seat_stands_for_visitors_outside_the_sample() -> None:
 
 
 def test_the_lowest_rate_that_still_counts_is_the_sample() -> None:
-    """While a higher rate spreads, people above the former one may not know that they are asked: only those below it count."""
+    """While a higher rate spreads, people above the former one may not know that they are asked: only those
+    below it count.
+    """
     room = RoomControl(rates=((0, 0.5), (NOW_MS + 60_000, 0.25)), changed_at_ms=NOW_MS, since_ms=0)
     seen = reading(
         *(a_record(number, ticket=(number + 0.5) / 100) for number in range(100)),
@@ -84,7 +92,9 @@ def test_the_lowest_rate_that_still_counts_is_the_sample() -> None:
 
 @pytest.mark.parametrize("suspect", [0, 5])
 def test_expired_leases_lower_the_count(suspect: int) -> None:
-    """As often as leases ended in silence lately, as many of those who are counted are probably gone; the interval still holds all of them."""
+    """As often as leases ended in silence lately, as many of those who are counted are probably gone; the
+    interval still holds all of them.
+    """
     expired = tuple((NOW_MS - 1_000 * number, TICKETS // 10) for number in range(suspect))
     seen = reading(
         *map(a_record, range(100)), control=with_rate(1.0, expired=expired, since_ms=NOW_MS - DAY_MS)
@@ -96,7 +106,9 @@ def test_expired_leases_lower_the_count(suspect: int) -> None:
 
 
 def test_a_bucket_makes_the_presence_older_and_leases_longer() -> None:
-    """Where reports are written in batches the presence is of one batch before, and a lease lasts so much longer."""
+    """Where reports are written in batches the presence is of one batch before, and a lease lasts so much
+    longer.
+    """
     bucketed = replace(CONFIG, policy=BucketedPolicy.name, bucket_ms=10_000)
     seen = reading(
         a_record(1, age_ms=LEASE_MS + 9_999), a_record(2, age_ms=LEASE_MS + 10_000), config=bucketed

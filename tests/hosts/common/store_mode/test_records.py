@@ -69,7 +69,9 @@ def test_bytes_of_any_kind_are_refused(value: bytes) -> None:
 
 
 async def test_a_control_that_cannot_be_read_is_none(caplog: pytest.LogCaptureFixture) -> None:
-    """Before the controller ran and after damage there is no control; damage is logged, since the next run repairs it."""
+    """Before the controller ran and after damage there is no control; damage is logged, since the next run
+    repairs it.
+    """
     store = MemoryStore()
     assert await read_control(store) is None
     await store.put(CONTROL, encode_control(CONTROL_OF))
@@ -81,7 +83,9 @@ async def test_a_control_that_cannot_be_read_is_none(caplog: pytest.LogCaptureFi
 
 
 async def test_values_of_one_room_in_the_order_of_their_keys(caplog: pytest.LogCaptureFixture) -> None:
-    """All batches of a room are read in order; those of other rooms, whose names may begin alike, are not; a damaged one is logged and left out."""
+    """All batches of a room are read in order; those of other rooms, whose names may begin alike, are not; a
+    damaged one is logged and left out.
+    """
     store = MemoryStore()
     for number, key in enumerate(("lobby/b/1", "lobby/a/2", "lobby-2/a/1", "garden/a/1")):
         await store.put(f"reports/{key}", values(number))
@@ -105,7 +109,9 @@ async def test_a_value_whose_time_ends_meanwhile_is_passed_over() -> None:
 
 
 def test_a_room_that_the_control_does_not_name_is_new() -> None:
-    """In a room that the controller has not seen every visitor is in the sample, since the controller's last run."""
+    """In a room that the controller has not seen every visitor is in the sample, since the controller's last
+    run.
+    """
     assert CONTROL_OF.room("lobby") == ROOM
     assert CONTROL_OF.room("new") == RoomControl(changed_at_ms=10, since_ms=10)
     assert replace(CONTROL_OF, rooms={}).room("lobby").rates == ((0, 1.0),)

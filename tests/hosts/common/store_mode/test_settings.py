@@ -32,7 +32,9 @@ def test_a_setting_out_of_its_range_is_named(wrong: dict[str, Any], said: str) -
 
 
 def test_each_writer_has_keys_of_its_own() -> None:
-    """The policy of a writer writes under its room and its name, which no other writer has, and keeps reports for a lease and two jobs."""
+    """The policy of a writer writes under its room and its name, which no other writer has, and keeps reports
+    for a lease and two jobs.
+    """
     config = StoreModeConfig(
         policy=EveryPolicy.name,
         reconcile_ms=30_000,
@@ -55,7 +57,9 @@ def test_only_a_bucket_delays_a_report() -> None:
 
 
 def test_a_rate_continues_from_the_control() -> None:
-    """The rate is the controller's, and its lowest still counts until it has spread to clients and writers."""
+    """The rate is the controller's, and its lowest still counts until
+    it has spread to clients and writers.
+    """
     config = StoreModeConfig(
         propagation_ms=30_000, server=ServerConfig(room=RoomConfig(rate_propagation_ms=10_000))
     )

@@ -79,7 +79,9 @@ def a_beat(number: int, **more: Any) -> bytes:
 
 
 async def test_a_report_is_in_the_next_presence_of_its_writer() -> None:
-    """Who reported here is in what this writer says at once, whether or not the store was read since, and leaves likewise."""
+    """Who reported here is in what this writer says at once, whether or not the store was read since, and
+    leaves likewise.
+    """
     scene = WriterAndController(BucketedPolicy.name)
     await scene.run_controller()
     async with scene.writer() as writer:
@@ -108,7 +110,9 @@ async def test_the_store_is_read_once_for_all_who_ask() -> None:
 
 
 async def test_what_another_writer_stored_is_seen_after_a_read() -> None:
-    """Two writers see one another's people once what they read is old, and a visitor of both is one person."""
+    """Two writers see one another's people once what they read is old,
+    and a visitor of both is one person.
+    """
     scene = WriterAndController()
     await scene.run_controller()
     async with scene.writer("a") as a, scene.writer("b") as b:
@@ -120,7 +124,9 @@ async def test_what_another_writer_stored_is_seen_after_a_read() -> None:
 
 
 async def test_without_a_controller_reports_are_rejected() -> None:
-    """Before the first run of the controller visitors cannot be counted: reports and leaves get 503 with a time to retry."""
+    """Before the first run of the controller visitors cannot be counted: reports and leaves get 503 with a
+    time to retry.
+    """
     scene = WriterAndController()
     async with scene.writer() as writer:
         for refused in (writer.heartbeat("lobby", a_beat(1)), writer.leave("lobby", a_beat(1))):
@@ -149,7 +155,9 @@ async def test_a_visitor_outside_the_sample_writes_nothing() -> None:
 
 
 async def test_a_report_that_could_not_be_stored_is_an_error() -> None:
-    """Where each report is a write of its own, one that the store does not take is an error for its client, and is counted."""
+    """Where each report is a write of its own, one that the store does not take is an error for its client,
+    and is counted.
+    """
     scene = WriterAndController()
     await scene.run_controller()
     async with scene.writer() as writer:
@@ -160,7 +168,9 @@ async def test_a_report_that_could_not_be_stored_is_an_error() -> None:
 
 
 async def test_an_epoch_of_long_ago_begins_a_new_visit() -> None:
-    """A report of an epoch whose secret is gone is refused with the code that makes a client begin again; that of yesterday counts."""
+    """A report of an epoch whose secret is gone is refused with the code that makes a client begin again;
+    that of yesterday counts.
+    """
     scene = WriterAndController()
     await scene.run_controller()
     scene.now_ms += DAY_MS
@@ -186,7 +196,9 @@ async def test_a_store_that_was_given_is_left_open() -> None:
 
 
 def test_a_name_is_that_of_a_room() -> None:
-    """A writer's name is part of its keys: it has the form of a room's name, and is drawn at random if none is given."""
+    """A writer's name is part of its keys: it has the form of a room's name, and is drawn at random if none
+    is given.
+    """
     scene = WriterAndController()
     assert Writer(scene.store, scene.config).name != Writer(scene.store, scene.config).name
     with pytest.raises(ClientError):

@@ -38,7 +38,9 @@ def test_another_token_makes_cookies_worthless() -> None:
     ],
 )
 def test_a_token_or_its_cookie_is_shown(headers: dict[str, str], code: str | None) -> None:
-    """The token in any case of the scheme and the cookie that follows from it are accepted; a wrong token is rejected, with any cookie."""
+    """The token in any case of the scheme and the cookie that follows from it are accepted; a wrong token is
+    rejected, with any cookie.
+    """
     auth, request = AdminAuth(TOKEN), asking(**headers)
     if code is None:
         auth.check(request)

@@ -71,7 +71,9 @@ async def test_the_body_has_the_people_here_and_today() -> None:
 
 
 async def test_rooms_are_listed_and_chosen() -> None:
-    """Every open room has a row, the fullest first; one of them is shown at length; one that is not open is an error."""
+    """Every open room has a row, the fullest first; one of them is shown at length; one that is not open is
+    an error.
+    """
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
         for number in range(2):
             await report(client, number, "garden")
@@ -164,7 +166,7 @@ def test_a_real_server_distinguishes_joins_from_reports(serve: Serve) -> None:
     assert TOKEN not in "\n".join(server.lines)
 
 
-# --- Several servers --------------------------------------------------------------------------------------------------
+# --- Several servers --------------------------------------------------------------------------------------
 
 
 def states(body: dict[str, Any]) -> list[tuple[str, str]]:
@@ -173,7 +175,9 @@ def states(body: dict[str, Any]) -> list[tuple[str, str]]:
 
 @pytest.mark.slow
 async def test_nodes_are_listed_and_know_the_same_people() -> None:
-    """Two nodes list one another; a visitor who came to both is one of today's people on each, in either order."""
+    """Two nodes list one another; a visitor who came to both is one of today's people on each, in either
+    order.
+    """
     together: dict[str, Any] = {
         "node_ms": 30,
         "node_lease_ms": 1_000,

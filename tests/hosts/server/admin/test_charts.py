@@ -48,7 +48,9 @@ def test_marks_are_short() -> None:
 
 
 def test_a_day_is_drawn_where_it_belongs() -> None:
-    """The earliest sample is at the left, the latest at the right; the interval is around the line, and all of it is within the axis."""
+    """The earliest sample is at the left, the latest at the right; the interval is around the line, and all
+    of it is within the axis.
+    """
     svg = day_chart([sample(0.1, 40, 10), sample(0, 80, 20)], [], now_ms=NOON_MS)
     (line,), (band,) = paths(svg, "line"), paths(svg, "band")
     assert line.endswith("L354.0 40.0")  # 100 is the top of the axis: 80 is 30 of its 150 units below 10
@@ -69,7 +71,9 @@ def test_what_is_missing_breaks_the_line() -> None:
 
 
 def test_the_usual_count_is_a_step_line() -> None:
-    """The averages of the hours that are shown are drawn as stairs, which end where an hour was never seen."""
+    """The averages of the hours that are shown are drawn as stairs,
+    which end where an hour was never seen.
+    """
     week = [{"hour": hour, "count": 10.0} for hour in (80, 81, 83)]
     (stairs,) = paths(day_chart([], week, now_ms=NOON_MS), "usual")
     assert (stairs.count("M"), stairs.count("V"), stairs.count("H")) == (2, 1, 3)
@@ -83,7 +87,9 @@ def test_a_chart_without_data_says_so() -> None:
 
 
 def test_a_week_has_all_its_hours() -> None:
-    """The map has 168 cells, the fullest is the lightest, those never seen are empty, and this hour is outlined."""
+    """The map has 168 cells, the fullest is the lightest, those never seen are empty, and this hour is
+    outlined.
+    """
     week = [{"hour": hour, "count": float(hour)} for hour in range(160)]
     cells = list(ET.fromstring(week_chart(week, now_ms=NOON_MS)).iter("rect"))
     kinds = [cell.get("class", "") for cell in cells]

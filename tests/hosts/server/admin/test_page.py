@@ -68,7 +68,9 @@ async def body() -> AsyncIterator[dict[str, Any]]:
 
 
 async def test_it_is_whole_and_says_who_is_here(body: dict[str, Any]) -> None:
-    """Every element is closed, no id is used twice, and count, mood, interval and method are there in words."""
+    """Every element is closed, no id is used twice, and count, mood,
+    interval and method are there in words.
+    """
     texts = read(admin_page(body)).texts
     assert "1 in lobby · Breathing Room" in texts
     assert {"release 1", "none yet", "all"} & set(texts) >= {"release 1", "all"}
@@ -97,7 +99,9 @@ async def test_what_is_not_known_is_not_zero(body: dict[str, Any]) -> None:
 
 
 async def test_problems_stand_out(body: dict[str, Any]) -> None:
-    """Failures of the store, reports that were shed, suspect nodes and a prefix alarm are marked; without them nothing is."""
+    """Failures of the store, reports that were shed, suspect nodes and a prefix alarm are marked; without
+    them nothing is.
+    """
     assert 'class="worry"' not in admin_page(body)
     body["store"]["failures"] = 2
     body["totals"]["reports_shed"] = 3
@@ -143,5 +147,7 @@ def test_an_interval_in_words(low: int, high: int | None, words: str) -> None:
 def test_different_people_are_said_as_well_as_they_are_known(
     count: int, low: int, high: int | None, words: str
 ) -> None:
-    """A sum that is certain is a number, one that is estimated is about one, and one without an end is at least its lower end."""
+    """A sum that is certain is a number, one that is estimated is about one, and one without an end is at
+    least its lower end.
+    """
     assert people_today({"count": count, "low": low, "high": high}) == words

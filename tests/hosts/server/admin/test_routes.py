@@ -39,7 +39,9 @@ async def test_without_a_token_it_does_not_exist(path: str) -> None:
 async def test_who_has_no_token_sees_nothing(
     path: str, headers: dict[str, str], status: int, code: str
 ) -> None:
-    """No token, a wrong one, or the token where the cookie should be: an error in its one shape, counted, and no more."""
+    """No token, a wrong one, or the token where the cookie should be: an error in its one shape, counted, and
+    no more.
+    """
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         answer = await client.get(path, headers=raw)
@@ -60,7 +62,9 @@ async def test_the_token_opens() -> None:
 
 
 async def test_a_browser_signs_in_and_out() -> None:
-    """A browser is asked for the token once, keeps a cookie that no script reads and no other site sends, and drops it on sign-out."""
+    """A browser is asked for the token once, keeps a cookie that no script reads and no other site sends, and
+    drops it on sign-out.
+    """
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
         asked = await client.get("/admin", headers=HTML)
         assert (asked.status_code, asked.headers["www-authenticate"]) == (401, "Bearer")
@@ -77,7 +81,9 @@ async def test_a_browser_signs_in_and_out() -> None:
 
 
 async def test_a_wrong_token_is_asked_for_again() -> None:
-    """A browser that sends a wrong token gets the form again, without what it sent; a program gets the error."""
+    """A browser that sends a wrong token gets the form again, without
+    what it sent; a program gets the error.
+    """
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
         again = await client.post("/admin", data={"token": "5ecret"}, headers=HTML)
         assert again.status_code == 403
@@ -102,7 +108,9 @@ async def test_another_site_may_not_sign_in() -> None:
 
 
 async def test_over_tls_the_cookie_stays_there() -> None:
-    """Where the browser speaks TLS, by itself or to a proxy before us, the cookie never travels without it."""
+    """Where the browser speaks TLS, by itself or to a proxy before us,
+    the cookie never travels without it.
+    """
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
         for headers, secure in (({"X-Forwarded-Proto": "https"}, True), ({}, False)):
             answer = await client.post("/admin", data={"token": TOKEN}, headers=headers)

@@ -9,7 +9,9 @@ from breathing_room.lab.cost.strategies.fixed import fixed
 
 
 def test_the_bill_of_a_fixed_panel_does_not_grow_with_the_crowd() -> None:
-    """From ten thousand to ten million people ``fixed`` uses the same of everything, but for caches that are never idle: 1 in 1,000."""
+    """From ten thousand to ten million people ``fixed`` uses the same of everything, but for caches that are
+    never idle: 1 in 1,000.
+    """
     few, many = (fixed().usage(CrowdFigures(CrowdProfile(people=people))) for people in (10_000, 10_000_000))
     assert {key: float(used.value) for key, used in many.items()} == pytest.approx(
         {key: float(used.value) for key, used in few.items()}, rel=1e-3
@@ -28,7 +30,9 @@ def test_a_larger_panel_is_more_accurate() -> None:
 
 
 def test_hits_that_are_billed_cost_every_read() -> None:
-    """Where a hit of the cache is a read of the bucket, each poll and each config is one; a hundred data centers read at most a hundred times as much."""
+    """Where a hit of the cache is a read of the bucket, each poll and each config is one; a hundred data
+    centers read at most a hundred times as much.
+    """
     crowd = CrowdFigures(CrowdProfile(people=100_000))
 
     def reads(**settings: Decimal | bool) -> float:
@@ -40,7 +44,9 @@ def test_hits_that_are_billed_cost_every_read() -> None:
 
 
 def test_reports_publish_where_no_alarm_does() -> None:
-    """Without an alarm for it, what is published is spaced by the next report, and alarms are those of a room that is not watched."""
+    """Without an alarm for it, what is published is spaced by the next report, and alarms are those of a room
+    that is not watched.
+    """
     crowd = CrowdFigures(CrowdProfile(people=50))
     alarms, reports = (fixed(by_alarm=by_alarm).usage(crowd) for by_alarm in (True, False))
     assert alarms["r2_writes"].value == crowd.month.value / 5

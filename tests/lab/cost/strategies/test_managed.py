@@ -17,7 +17,9 @@ from breathing_room.lab.cost.strategy import Builder
     ],
 )
 def test_every_delivery_is_billed(build: Builder, item: str) -> None:
-    """A push goes to each of the people, and each delivery is an item of the bill: twice the pushes are nearly twice the bill."""
+    """A push goes to each of the people, and each delivery is an item of the bill: twice the pushes are
+    nearly twice the bill.
+    """
     crowd = CrowdFigures(CrowdProfile(people=10_000))
     often, seldom = (float(build(push_s=push_s).usage(crowd)[item].value) for push_s in (15, 30))
     assert seldom > 10_000 * float(crowd.month.value) / 30
@@ -25,7 +27,9 @@ def test_every_delivery_is_billed(build: Builder, item: str) -> None:
 
 
 def test_the_smaller_package_is_taken_as_long_as_it_does() -> None:
-    """Up to 10,000 connections and 2,500 messages a second the standard package is enough, and the limits are those of the package."""
+    """Up to 10,000 connections and 2,500 messages a second the standard package is enough, and the limits are
+    those of the package.
+    """
     for people, push_s, package in ((10_000, 30, "standard"), (10_001, 30, "pro"), (9_000, 1, "pro")):
         crowd, made = CrowdFigures(CrowdProfile(people=people)), ably(push_s=push_s)
         assert made.plan_of(crowd, "paid") == package

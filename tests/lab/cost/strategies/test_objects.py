@@ -19,7 +19,9 @@ from breathing_room.lab.cost.strategies.objects import (
     ("people", "objects"), [(1, 1), (10_000, 1), (10_001, 2), (20_001, 4), (80_000, 8), (10**8, OBJECTS_MAX)]
 )
 def test_there_are_twice_as_many_objects_each_time_that_they_are_full(people: int, objects: int) -> None:
-    """Objects are a power of two, as few as hold the crowd, up to the most that a room may have; a number that is set is that."""
+    """Objects are a power of two, as few as hold the crowd, up to the most that a room may have; a number
+    that is set is that.
+    """
     full = figure(10_000)
     assert object_count(figure(people), objects=figure(0), sockets=full).value == objects
     assert object_count(figure(people), objects=figure(3), sockets=full).value == 3
@@ -31,7 +33,9 @@ def test_sums_are_sent_as_often_as_is_pushed_at_most() -> None:
 
 
 def test_an_object_that_never_sleeps_is_billed_for_the_whole_month() -> None:
-    """Awake, each object takes its memory all month; asleep between messages it takes a part of that, and says what that rests on."""
+    """Awake, each object takes its memory all month; asleep between messages it takes a part of that, and
+    says what that rests on.
+    """
     crowd = CrowdFigures(CrowdProfile(people=1_000))
     asleep, awake = durable_object(), durable_object_awake()
     month = Decimal("0.128") * crowd.month.value

@@ -25,7 +25,9 @@ def test_sampling_each_heartbeat_is_biased_upwards() -> None:
 
 
 def test_each_rung_says_what_it_rests_on_and_nothing_of_another() -> None:
-    """The bias is listed for the two that sample heartbeats, one key for those that rewrite it, and one cache for those that have it."""
+    """The bias is listed for the two that sample heartbeats, one key for those that rewrite it, and one cache
+    for those that have it.
+    """
     assumptions = {
         build.name: " ".join(entry.text for entry in build().assumptions)
         for build in (naive, sampled, sampled_cached, bucketed, lazy, write_minimal, client_only)
@@ -40,7 +42,9 @@ def test_each_rung_says_what_it_rests_on_and_nothing_of_another() -> None:
 
 
 def test_a_cache_spares_reads_of_the_store_and_no_request() -> None:
-    """Behind a Worker a cache answers polls: as many requests, and at most one read in its lifetime and data center."""
+    """Behind a Worker a cache answers polls: as many requests, and at most one read in its lifetime and data
+    center.
+    """
     crowd = CrowdFigures(CrowdProfile(people=10_000))
     plain, cached, everywhere = (
         made.usage(crowd)
@@ -61,7 +65,9 @@ def test_batches_are_never_more_than_reports_or_buckets(people: int) -> None:
 
 
 def test_what_people_read_is_written_by_the_job_where_each_visitor_has_a_key() -> None:
-    """The key that is written most often takes all writes of ``naive``, and of ``lazy`` one for each run of the job."""
+    """The key that is written most often takes all writes of ``naive``, and of ``lazy`` one for each run of
+    the job.
+    """
     crowd = CrowdFigures(CrowdProfile(people=1_000))
     for made, per_s in ((naive(), None), (lazy(job_s=10), Decimal("0.1"))):
         usage = made.usage(crowd)

@@ -23,7 +23,9 @@ def test_the_same_bytes_are_billed_in_the_units_of_the_provider() -> None:
 
 @pytest.mark.parametrize("people", [2, 1_000, 1_000_000])
 def test_broadcasts_are_as_many_as_changes_or_as_the_machine_sends(people: int) -> None:
-    """Few changes are broadcast each; many are put together, so that no more messages a second are sent than was set."""
+    """Few changes are broadcast each; many are put together, so that no more messages a second are sent than
+    was set.
+    """
     crowd = CrowdFigures(CrowdProfile(people=people))
     push_s, per_s = self_hosted.figure("push_s"), self_hosted.figure("pushes_per_s")
     made = broadcasts(crowd, changes(crowd), push_s, per_s)

@@ -27,7 +27,8 @@ def client_address(
     while client is not None and hops and any(client in network for network in trusted):
         before = _parse(hops.pop())
         if before is None:
-            break  # The header is malformed here: the proxy that sent it is the last address known to be true.
+            # The header is malformed here: the proxy that sent it is the last address known to be true.
+            break
         client = before
     return client
 

@@ -6,8 +6,8 @@ prefix; others are *uncapped*. Loopback and private networks are uncapped by def
 undeclared proxy or an office, and a cap would cut a crowd to 64. The operator declares a school behind one
 public address (``uncapped_networks``).
 
-A prefix is one IPv4 address or one IPv6 /64, the least that one subscriber gets. The key is held in memory only
-and rotated every day, so hashes of two days or of two processes cannot be linked.
+A prefix is one IPv4 address or one IPv6 /64, the least that one subscriber gets. The key is held in memory
+only and rotated every day, so hashes of two days or of two processes cannot be linked.
 """
 
 import hashlib

@@ -1,22 +1,23 @@
 """Signed visitor ids: the application that knows its users issues the ids that are counted.
 
-In an unsigned room the author of forged reports chooses the ids, and with them the tickets: a script that keeps
-only ids with a low ticket is in every sample, and each of them stands for 1 / rate people. With a ``signing_key``
-the server counts only ids that a holder of the key has issued, one at a time, after a login or under a rate limit
-of the application.
+In an unsigned room the author of forged reports chooses the ids, and with them the tickets: a script that
+keeps only ids with a low ticket is in every sample, and each of them stands for 1 / rate people. With a
+``signing_key`` the server counts only ids that a holder of the key has issued, one at a time, after a login
+or under a rate limit of the application.
 
 A signed id is an id: 16 to 64 of ``A-Za-z0-9_-``. Clients carry it as they carry any other, and its ticket is
 drawn from all of it, so neither the issuer nor the visitor can choose the ticket::
 
     random, 22 characters | seconds since 1970, 6 characters | signature, 22 characters
 
-Each part is Base64 for URLs without padding. The signature is the first half of HMAC-SHA-256 (RFC 2104, section 5) of
-``breathing-room visitor``, the room and the first 28 characters, joined by NUL. Characters are compared, not
-bytes: the last character of a part has unused bits, and with those one signature would fit several ids.
+Each part is Base64 for URLs without padding. The signature is the first half of HMAC-SHA-256 (RFC 2104,
+section 5) of ``breathing-room visitor``, the room and the first 28 characters, joined by NUL. Characters are
+compared, not bytes: the last character of a part has unused bits, and with those one signature would fit
+several ids.
 
-Why not ``itsdangerous``: its tokens hold a dot and are longer than an id may be, so every client, the ticket and
-the wire would need a second kind of id; its value, the signature, is one call of the standard library, and an
-application in any language makes one in five lines (``docs/howto/sign.md``).
+Why not ``itsdangerous``: its tokens hold a dot and are longer than an id may be, so every client, the ticket
+and the wire would need a second kind of id; its value, the signature, is one call of the standard library,
+and an application in any language makes one in five lines (``docs/howto/sign.md``).
 """
 
 import base64
@@ -74,7 +75,8 @@ def check_signed(key: str, room: str, visitor: str, *, now_s: int, max_age_s: in
         room: The room's name.
         visitor: A visitor id of valid form.
         now_s: Seconds since 1970-01-01 UTC.
-        max_age_s: How long ago it may have been issued; None for any time: an admitted visitor may always leave.
+        max_age_s: How long ago it may have been issued; None for any time: an admitted visitor may always
+            leave.
 
     Raises:
         ClientError: ``unsigned_visitor``.

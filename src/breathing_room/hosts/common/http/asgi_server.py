@@ -11,8 +11,8 @@ from uvicorn.server import HANDLED_SIGNALS
 
 from breathing_room.core.errors import ConfigError
 
-# A client that does not read pins its send buffer in the kernel: 2.2 MB where Linux may choose. The longest burst
-# that is sent is a few hundred bytes, and the latest presence replaces one that could not be sent.
+# A client that does not read pins its send buffer in the kernel: 2.2 MB where Linux may choose. The longest
+# burst that is sent is a few hundred bytes, and the latest presence replaces one that could not be sent.
 SEND_BUFFER_BYTES = 16_384
 
 # Joins come in storms; a SYN beyond the backlog is retried after a second. The kernel caps it at somaxconn.
@@ -40,7 +40,9 @@ class AsgiServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Exit with status 0 on a signal: uvicorn raises the signal again, which would end the process with an error."""
+        """Exit with status 0 on a signal: uvicorn raises the signal again, which would end the process with
+        an error.
+        """
         loop = asyncio.get_running_loop()
         for number in HANDLED_SIGNALS:
             loop.add_signal_handler(number, self.handle_exit, number, None)

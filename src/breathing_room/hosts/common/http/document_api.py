@@ -46,7 +46,9 @@ def presence_body(presence: Presence) -> dict[str, Any]:
 
 
 def read_mood(value: object, moods: tuple[str, ...]) -> str:
-    """Read a mood; one that the room does not declare is ``presence`` where that is declared, else unspoken."""
+    """Read a mood; one that the room does not declare is ``presence``
+    where that is declared, else unspoken.
+    """
     if isinstance(value, str) and value in moods:
         return value
     return "presence" if "presence" in moods else UNSPOKEN

@@ -1,6 +1,7 @@
 """Admit the handshake of a WebSocket: its origin, its room and its codec.
 
-The slim socket, the ASGI socket and the Durable Object each parse the request in their own way, and call this.
+The slim socket, the ASGI socket and the Durable Object each parse the request in their own way, and call
+this.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """Starlette middleware and responses that every ASGI host shares.
 
-It reads a body up to a limit, answers CORS requests (by the rules of ``origins.py``), and turns every exception
-into the one shape of errors. ``responses.py`` and ``origins.py`` need no Starlette, since the Worker has none;
-this module wraps their answers in Starlette's classes.
+It reads a body up to a limit, answers CORS requests (by the rules of ``origins.py``), and turns every
+exception into the one shape of errors. ``responses.py`` and ``origins.py`` need no Starlette, since the
+Worker has none; this module wraps their answers in Starlette's classes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

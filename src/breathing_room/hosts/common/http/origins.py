@@ -43,8 +43,8 @@ def check_origin(origin: str | None, host: str | None, allowed: tuple[str, ...])
 def cross_origin(origin: str | None, allowed: tuple[str, ...]) -> dict[str, str]:
     """Return the headers that let pages of the allowed origins read an answer.
 
-    Where all origins are allowed, the response is the same for all requests, and caches keep one copy. Otherwise it
-    varies with ``Origin``.
+    Where all origins are allowed, the response is the same for all requests, and caches keep one copy.
+    Otherwise it varies with ``Origin``.
 
     Args:
         origin: The ``Origin`` header of the request.

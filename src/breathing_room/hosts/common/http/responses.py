@@ -14,8 +14,8 @@ log = logging.getLogger("breathing_room.http")
 
 JSON: Final = "application/json"
 
-# Everything that the page loads comes from this server, or from where presence is published; nothing else may run in
-# it, and no other site may frame it.
+# Everything that the page loads comes from this server, or from where presence is published; nothing else may
+# run in it, and no other site may frame it.
 PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss: {origin}; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"

@@ -1,8 +1,8 @@
 """The two times of a host.
 
-``now_ms`` drives leases: milliseconds since 1970 by a clock that does not jump. It is anchored to the wall clock
-once and then follows the monotonic one, so that a corrected wall clock cannot end a thousand leases at once.
-``wall_ms`` is shared with clients: it drives the breath and the hour of the week.
+``now_ms`` drives leases: milliseconds since 1970 by a clock that does not jump. It is anchored to the wall
+clock once and then follows the monotonic one, so that a corrected wall clock cannot end a thousand leases at
+once. ``wall_ms`` is shared with clients: it drives the breath and the hour of the week.
 """
 
 import time

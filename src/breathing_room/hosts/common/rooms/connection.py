@@ -1,7 +1,8 @@
 """A connection of one client: it turns messages into events of its room.
 
-Subclasses carry the bytes: ``hosts/server/socket.py`` writes frames to a transport, ``hosts/server/asgi_socket.py``
-speaks ASGI, and the socket of ``hosts/worker/socket.py`` is held by Cloudflare while the room hibernates.
+Subclasses carry the bytes: ``hosts/server/socket.py`` writes frames to a transport,
+``hosts/server/asgi_socket.py`` speaks ASGI, and the socket of ``hosts/worker/socket.py`` is held by
+Cloudflare while the room hibernates.
 """
 
 from abc import ABC, abstractmethod
@@ -64,7 +65,7 @@ class Connection(ABC):
         self.last_received_at_ms = room.host.clock.now_ms()
         room.attach(self, now_ms=self.last_received_at_ms)
 
-    # --- What subclasses implement ----------------------------------------------------------------------------
+    # --- What subclasses implement -------------------------------------------------------------------------
 
     @abstractmethod
     def push(self, encoded: EncodedPresence) -> None:
@@ -86,12 +87,13 @@ class Connection(ABC):
     def abort(self) -> None:
         """Drop the connection without a closing handshake."""
 
-    # --- What subclasses call ---------------------------------------------------------------------------------
+    # --- What subclasses call ------------------------------------------------------------------------------
 
     def renew(self) -> None:
         """Renew the lease, since bytes arrived: a message, a pong, any frame."""
         now_ms = self.room.host.clock.now_ms()
-        # Once in half of ``ping_ms``, a sixth of a lease, is enough: a chatty client then costs no more than an idle one.
+        # Once in half of ``ping_ms``, a sixth of a lease, is enough: a chatty client then costs no more than
+        # an idle one.
         if now_ms - self.last_received_at_ms >= self.room.ping_ms // 2:
             self.last_received_at_ms = now_ms
             if self.role == MEMBER:
@@ -110,7 +112,9 @@ class Connection(ABC):
             self.refuse(error)
 
     def refuse(self, error: ClientError) -> None:
-        """Send the client an error; close after too many bad messages, or if its visitor has too many sockets."""
+        """Send the client an error; close after too many bad messages, or if its visitor has too many
+        sockets.
+        """
         self.room.host.counters.refuse(error.code)
         self._bad_messages += 1
         # A client reads an error before its first presence as the answer to its join.
@@ -188,8 +192,9 @@ class Connection(ABC):
                 if self.role != MEMBER:
                     raise ClientError("not_joined", "send join before mood", status=409)
                 self.room.feed(MoodChanged(self, mood))
-            # Pong and time do not depend on the room, so they may overtake a presence that is owed: a browser requests the
-            # time with its join, and ending the turn for each of a burst would encode the presence once per join.
+            # Pong and time do not depend on the room, so they may overtake a presence that is owed: a browser
+            # requests the time with its join, and ending the turn for each of a burst would encode the
+            # presence once per join.
             case Ping():
                 self.send(PONG)
             case TimeRequest(sent_ms):

@@ -1,8 +1,10 @@
-"""Publishing: presence, config and history as static files, so that a CDN or a plain file server answers every read.
+"""Publishing: presence, config and history as static files, so that a CDN or a plain file server answers
+every read.
 
-A ``Publisher`` writes to a folder, or to an S3, GCS or Azure bucket through ``obstore``, which the extra ``publish``
-installs. At most every ``publish_ms`` it writes the files that changed, and each presence that is older than half of
-``stale_after_ms``, so that the file of a room in which nothing changes does not become stale.
+A ``Publisher`` writes to a folder, or to an S3, GCS or Azure bucket through ``obstore``, which the extra
+``publish`` installs. At most every ``publish_ms`` it writes the files that changed, and each presence that is
+older than half of ``stale_after_ms``, so that the file of a room in which nothing changes does not become
+stale.
 
 A write that fails is logged and counted, and retried in the next round. Nothing waits for it: a host runs the
 publisher in a task of its own, and a write to a bucket times out after ``publish_ms``.
@@ -96,9 +98,9 @@ class Publisher:
         task = asyncio.create_task(publisher.run(files, clock))
 
     Args:
-        to: A folder, ``file:///folder``, or a bucket: ``s3://bucket/prefix``, ``gs://…``, ``az://…``. Credentials come from
-            the environment, as the provider's own tools read them (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, …). Or
-            any ``PublishTarget``.
+        to: A folder, ``file:///folder``, or a bucket: ``s3://bucket/prefix``, ``gs://…``, ``az://…``.
+            Credentials come from the environment, as the provider's own tools read them
+            (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, …). Or any ``PublishTarget``.
         publish_ms: The least time between two rounds, and the timeout of a write.
         options: Options of the bucket, by obstore's names; they override the environment.
 

@@ -1,15 +1,14 @@
 """One room on a host: events go in, effects are carried out, and presences are sent at the end of a turn.
 
-``RoomHost`` is the same on every host. What differs is the ``Platform``: how a presence is sent to many connections,
-when a turn ends, how a timer is set, and where a room is stored.
+``RoomHost`` is the same on every host. What differs is the ``Platform``: how a presence is sent to many
+connections, when a turn ends, how a timer is set, and where a room is stored.
 
-Theory of operation
--------------------
-A *turn* is one round of an event loop, or one call of a platform. ``Broadcast`` and ``Send`` send nothing at once;
-they mark the connections that are owed a presence. At the end of the turn the room computes one presence, which is
-encoded once and sent to all of them. A burst of a hundred joins in one turn costs one presence and one encoding.
-A presence sent in answer to a connection is never older than the turn of its request. A turn ends early for a
-connection that is owed a presence and is sent an error, or ends, so that messages keep their order (``deliver``).
+Theory of operation ------------------- A *turn* is one round of an event loop, or one call of a platform.
+``Broadcast`` and ``Send`` send nothing at once; they mark the connections that are owed a presence. At the
+end of the turn the room computes one presence, which is encoded once and sent to all of them. A burst of a
+hundred joins in one turn costs one presence and one encoding. A presence sent in answer to a connection is
+never older than the turn of its request. A turn ends early for a connection that is owed a presence and is
+sent an error, or ends, so that messages keep their order (``deliver``).
 """
 
 from collections.abc import Callable
@@ -86,7 +85,8 @@ class RoomServices:
         secrets: The secrets under which visitor ids are hashed.
         joining: The join timeouts of connections that have sent neither join nor observe.
         connection_count: Open connections and event streams.
-        stopping: Whether the host is shutting down: disconnects are then the host's doing, and change no room.
+        stopping: Whether the host is shutting down: disconnects are then the host's doing, and change no
+            room.
     """
 
     def __init__(self, config: ServerConfig, *, clock: Clock, counters: Counters, prefixes: Prefixes) -> None:
@@ -116,8 +116,9 @@ class RoomHost(Generic[PlatformT]):
     Attributes:
         name: Its name.
         config: Its config.
-        subscribers: The connections and event streams that are sent every change: the keys of a dict, which keeps the
-            order of arrival. A set would visit the kernel's sockets in an order that defeats caches.
+        subscribers: The connections and event streams that are sent every change: the keys of a dict, which
+            keeps the order of arrival. A set would visit the kernel's sockets in an order that defeats
+            caches.
         admission: Admits reports and connections.
         attached: The number of open connections, those that have not joined yet included.
         next_timer_ms: When the timer of the room is due.
@@ -166,7 +167,7 @@ class RoomHost(Generic[PlatformT]):
         self.room = room
         self.core: StateMachine = room if core is None else core
 
-    # --- Feed, perform, flush -----------------------------------------------------------------------------------
+    # --- Feed, perform, flush ------------------------------------------------------------------------------
 
     def feed(self, event: Event) -> None:
         """Step the room, and carry out the effects.
@@ -182,8 +183,8 @@ class RoomHost(Generic[PlatformT]):
     def observer_left(self, connection: Any) -> None:
         """Remove a connection that only observed.
 
-        That has no effects and nothing to save, so the event is applied without a step: after every step a Durable
-        Object sets its alarm again, which is billed as a row.
+        That has no effects and nothing to save, so the event is applied without a step: after every step a
+        Durable Object sets its alarm again, which is billed as a row.
         """
         self.room.apply(ObserverLeft(connection), now_ms=self.room.now_ms)
 
@@ -253,7 +254,7 @@ class RoomHost(Generic[PlatformT]):
         """Step the room because its timer fired; an early timer is harmless."""
         self.feed(TimerFired())
 
-    # --- What connections and routes ask ------------------------------------------------------------------------
+    # --- What connections and routes ask -------------------------------------------------------------------
 
     def attach(self, connection: Any, *, now_ms: int) -> None:
         """Add a connection; it becomes a subscriber when it joins or observes."""

@@ -77,8 +77,8 @@ class RoomStore:
     Args:
         store: The store.
         counters: Counts the saves.
-        writes_cost: Whether writes are billed: the note and the history are then written only when the note changes
-            between empty and not empty, which is all that a restart needs.
+        writes_cost: Whether writes are billed: the note and the history are then written only when the note
+            changes between empty and not empty, which is all that a restart needs.
         clock: Returns the wall time in milliseconds.
 
     Attributes:
@@ -170,7 +170,7 @@ class RoomStore:
         await self._store.delete(SNAPSHOT + name)
         await self._store.delete(NOTE + name)
 
-    # --- Averages, and today ----------------------------------------------------------------------------------
+    # --- Averages, and today -------------------------------------------------------------------------------
 
     async def history(self, name: str) -> History | None:
         """Read the history of a room; None if there is none, or it cannot be read."""

@@ -1,7 +1,8 @@
 """The secrets of the key epochs, under which visitor ids are hashed.
 
-A secret is drawn once per epoch, and kept until the end of the next: a visitor who joined under the former secret
-stays the same visitor. Each host stores them elsewhere; that is a ``SecretSource``, of which there are three:
+A secret is drawn once per epoch, and kept until the end of the next: a visitor who joined under the former
+secret stays the same visitor. Each host stores them elsewhere; that is a ``SecretSource``, of which there are
+three:
 
 =====================================  ==============================================================
 ``StoreSecrets``                       the store of the host
@@ -134,7 +135,8 @@ class Secrets:
             last = await source.find(epoch - 1)
             if last is None:
                 raise
-            # A visitor with connections to other objects may be counted twice until the coordinator can be reached.
+            # A visitor with connections to other objects may be counted twice until the coordinator can be
+            # reached.
             log.warning("the former secret stays in use: %s", error.message)
             self.current = (last,)
             return

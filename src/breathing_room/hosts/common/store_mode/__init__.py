@@ -1,1 +1,3 @@
-"""Store mode: a room that is only a store, with any number of writers and a controller that runs now and then."""
+"""Store mode: a room that is only a store, with any number of writers and a controller that runs now and
+then.
+"""

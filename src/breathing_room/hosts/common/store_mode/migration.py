@@ -1,13 +1,13 @@
 """Migrate a room from KV to a Durable Object while writers of store mode still take reports.
 
-The object is one more writer: six times between two runs of the controller it puts the reports that it took under a
-prefix of its own, and reads the records of the other writers. The latest record of a visitor counts, regardless of
-its writer, so a visitor whose reports go to both sides is one visitor, and both publish the same count, delayed by
-some seconds and by the propagation of KV. The rate is the controller's, on both sides. Once the controller has not
-run for a while, the migration is over.
+The object is one more writer: six times between two runs of the controller it puts the reports that it took
+under a prefix of its own, and reads the records of the other writers. The latest record of a visitor counts,
+regardless of its writer, so a visitor whose reports go to both sides is one visitor, and both publish the
+same count, delayed by some seconds and by the propagation of KV. The rate is the controller's, on both sides.
+Once the controller has not run for a while, the migration is over.
 
-No state here needs to survive hibernation: records can be read again, and one that the room has applied already
-changes nothing.
+No state here needs to survive hibernation: records can be read again, and one that the room has applied
+already changes nothing.
 """
 
 import logging
@@ -179,7 +179,8 @@ class KvMigration:
                 and record.reported_at_ms + self._lease_ms > now_ms
                 and record.ticket < rate.current
             )
-            # A room whose own rate was lower has dropped seats that are in the sample at the controller's rate.
+            # A room whose own rate was lower has dropped seats that are in the sample at the controller's
+            # rate.
             was_shed = lives and acted is not None and acted.here and not room.panel.holds(visitor)
             reported_at_ms = known_ms.get(visitor, 0) if acted is None else acted.reported_at_ms
             if record.reported_at_ms <= reported_at_ms and not was_shed:
@@ -199,7 +200,7 @@ class KvMigration:
         elsewhere = sum(room.panel.holds(visitor) for visitor in self._elsewhere)
         return Progress(not self.over, room.panel.seat_count, elsewhere)
 
-    # --- Inside -----------------------------------------------------------------------------------------------
+    # --- Inside --------------------------------------------------------------------------------------------
 
     async def _send(self, now_ms: int) -> None:
         """Put the unsent records where the writers read."""

@@ -18,7 +18,9 @@ CONTROL: Final = "control"
 REPORTS: Final = "reports/"
 
 EXPIRED_KEY: Final = "lapsed"
-"""The name of ``RoomControl.expired`` in stored values: that of the first version, whose values are still read."""
+"""The name of ``RoomControl.expired`` in stored values: that of the first version, whose values are still
+read.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,8 @@ class RoomControl:
         rates: The current rate, and those that a client may still act on, each with the time until when.
         changed_at_ms: When the rate last changed.
         since_ms: Since when the controller has known this room.
-        expired: Leases that expired lately: when, and the ticket times 2^32. It does not identify the visitor.
+        expired: Leases that expired lately: when, and the ticket times 2^32. It does not identify the
+            visitor.
         arrivals_per_ms: Reports stored, on average over ten minutes.
     """
 

@@ -62,7 +62,8 @@ class RecordCache:
             room: The room's name.
             held: This writer's records that are not in the store yet.
         """
-        # Records that are put or reported during the read must not be missed: they are merged again afterwards.
+        # Records that are put or reported during the read must not be missed: they are merged again
+        # afterwards.
         self._meanwhile = held
         self.records = merge(await read_values(store, room))
         for record in self._meanwhile:
@@ -121,7 +122,7 @@ class Writer:
         if isinstance(self._given, str) and self.ready:
             await self._store.close()
 
-    # --- What the routes ask ----------------------------------------------------------------------------------
+    # --- What the routes ask -------------------------------------------------------------------------------
 
     def check_open(self, room: str) -> str:
         """Return the name of an open room, given that name or ``DEFAULT_ROOM``.
@@ -181,10 +182,12 @@ class Writer:
                 await self._write(room, visitor, epoch, "leave", None)
 
     def admission(self, room: str) -> Admission:
-        """Return the admission of a room, without memory: a writer may end with the request, and there may be many."""
+        """Return the admission of a room, without memory: a writer may end with the request, and there may be
+        many.
+        """
         return self.config.server.admission(room, now_ms=self.clock(), wall_ms=self.clock, has_memory=False)
 
-    # --- Inside -----------------------------------------------------------------------------------------------
+    # --- Inside --------------------------------------------------------------------------------------------
 
     async def _control_or_refuse(self) -> Control:
         control = await self.control()

@@ -1,8 +1,8 @@
 """Authentication of the operator's page by the ``admin_token``.
 
-The token comes in ``Authorization: Bearer``, or once through a form, which sets a cookie. The cookie holds a keyed
-hash and not the token, so a browser never stores the token; a new token invalidates every cookie. Comparisons run in
-constant time. Wrong tokens are not throttled: 32 random characters cannot be guessed.
+The token comes in ``Authorization: Bearer``, or once through a form, which sets a cookie. The cookie holds a
+keyed hash and not the token, so a browser never stores the token; a new token invalidates every cookie.
+Comparisons run in constant time. Wrong tokens are not throttled: 32 random characters cannot be guessed.
 """
 
 import hashlib

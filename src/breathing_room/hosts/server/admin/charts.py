@@ -1,7 +1,7 @@
 """Charts of the operator's page as SVG, rendered on the server: no script, and a text alternative for each.
 
-Both are ``WIDTH`` units wide, about a phone's width in pixels, so that their text stays readable there. Colors and
-strokes are in ``web/admin/admin.css``. Times are UTC.
+Both are ``WIDTH`` units wide, about a phone's width in pixels, so that their text stays readable there.
+Colors and strokes are in ``web/admin/admin.css``. Times are UTC.
 """
 
 import time
@@ -32,7 +32,8 @@ def nice_top(highest: float) -> tuple[int, int]:
     """Return a round upper end of an axis, and the step of its marks.
 
     Returns:
-        The end, at least ``highest``, and a step of 1, 2 or 5 times a power of ten that fits into it 3 to 5 times.
+        The end, at least ``highest``, and a step of 1, 2 or 5 times a power of ten that fits into it 3 to 5
+        times.
     """
     step = 1
     while True:

@@ -1,7 +1,7 @@
 """The operator's page: the state of one server and its rooms, protected by the ``admin_token``.
 
-Without a token in the config none of these paths exists. ``auth.py`` checks the token, ``body.py`` collects the
-data, and ``page.py`` renders it. Nothing here is logged.
+Without a token in the config none of these paths exists. ``auth.py`` checks the token, ``body.py`` collects
+the data, and ``page.py`` renders it. Nothing here is logged.
 """
 
 from importlib.resources import files

@@ -1,6 +1,7 @@
 """Every way to run a room: the planning document's ladder, ours, and hosted services.
 
-Each is a few formulas. What they count is counted, too, by the simulator (``tests/support/acted_strategies.py``), and a test compares the two.
+Each is a few formulas. What they count is counted, too, by the simulator
+(``tests/support/acted_strategies.py``), and a test compares the two.
 """
 
 from collections.abc import Mapping
@@ -37,14 +38,16 @@ FREE_SETTINGS: Final[Mapping[str, Setting]] = {
     "by_alarm": False,
     "snapshot_s": Decimal(300),
 }
-"""Defaults on the free plan: it allows 1,000 KV writes a day, and its daily limits must leave room for a surge."""
+"""Defaults on the free plan: it allows 1,000 KV writes a day, and its daily limits must leave room for a
+surge.
+"""
 
 
 def strategy(name: str, plan: str = "paid", **settings: Decimal | int | bool) -> Strategy:
     """Build a strategy with the settings that apply to it.
 
-    On the free plan ``FREE_SETTINGS`` are the defaults: a snapshot is taken every 300 s, and ``fixed`` has a panel of 150 and publishes on
-    reports.
+    On the free plan ``FREE_SETTINGS`` are the defaults: a snapshot is taken every 300 s, and ``fixed`` has a
+    panel of 150 and publishes on reports.
 
     Args:
         name: Which.

@@ -114,7 +114,9 @@ def fixed(
     places: Figure = knob(1, "data centers", "that read the bucket: one, with tiered cache"),
     hits_billed: bool = knob(False, "", "whether a cache hit is a read of the bucket"),
 ) -> Strategy:
-    """A panel of a fixed size reports; visitors read a published object through a CDN that does not bill per hit."""
+    """A panel of a fixed size reports; visitors read a published object through a CDN that does not bill per
+    hit.
+    """
 
     def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
         """Return the loads on one object and one key."""

@@ -25,7 +25,7 @@ from breathing_room.lab.cost.strategy import (
 PUSH_S: Final = knob(30, "s", "between two pushes to all connections")
 
 
-# --- What all of them share ---------------------------------------------------------------------------------------
+# --- What all of them share -------------------------------------------------------------------------------
 
 
 def pushes(crowd: CrowdFigures, push_s: Figure) -> Figure:
@@ -39,7 +39,9 @@ def deliveries(crowd: CrowdFigures, push_s: Figure) -> Figure:
 
 
 def minutes(crowd: CrowdFigures) -> Figure:
-    """Return minutes of connections; the last minute of a visit is billed whole: half a minute too much, on average."""
+    """Return minutes of connections; the last minute of a visit is billed whole: half a minute too much, on
+    average.
+    """
     return (crowd.people * crowd.month / 60 + crowd.joins / 2).named("minutes", "a month")
 
 
@@ -49,7 +51,9 @@ def moods(crowd: CrowdFigures) -> Figure:
 
 
 def joins_leaves_and_moods(crowd: CrowdFigures) -> Figure:
-    """Return the calls of all connections a month: one at each end of a visit, and one for each change of mood."""
+    """Return the calls of all connections a month: one at each end of a visit, and one for each change of
+    mood.
+    """
     return crowd.joins * (2 + crowd.moods)
 
 
@@ -59,7 +63,9 @@ def joins(crowd: CrowdFigures) -> Figure:
 
 
 def quotas(*limits: tuple[str, str, Callable[[CrowdFigures], Figure], str]) -> LoadsOf:
-    """Return the loads on limits per second: the key of each, the name and month of its load, and what happens above it."""
+    """Return the loads on limits per second: the key of each, the name and month of its load, and what
+    happens above it.
+    """
 
     def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
         del usage, plan
@@ -106,7 +112,7 @@ def bought(
     )
 
 
-# --- Services -----------------------------------------------------------------------------------------------------
+# --- Services ---------------------------------------------------------------------------------------------
 
 
 @builder

@@ -33,7 +33,9 @@ OBJECTS_MAX: Final = 100
 
 
 def object_count(people: Figure, *, objects: Figure, sockets: Figure) -> Figure:
-    """Return how many objects share a crowd: twice as many each time that they are full, if their number is not set."""
+    """Return how many objects share a crowd: twice as many each time that they are full, if their number is
+    not set.
+    """
     if objects.value:
         return objects
     needed = int(up(people / sockets.value).value)
@@ -143,7 +145,9 @@ def durable_object(
 
 
 durable_object_awake: Final = durable_object.again("durable-object-awake", hibernating=False)
-"""As ``durable-object``, but it never hibernates: WebSockets accepted without the hibernation API, or a running timer."""
+"""As ``durable-object``, but it never hibernates: WebSockets accepted without the hibernation API, or a
+running timer.
+"""
 
 ASSUMPTIONS: Final = (
     Assumption("WebSocket auto-responses are not used: every message counts", OBJECTS, "V"),

@@ -1,7 +1,7 @@
 """The planning document's ladder: people poll, Workers answer, and KV stores.
 
-Page and config are static files everywhere here. Where people poll a Worker, every poll is a Worker request, cached or not: the cache lies
-behind the Worker, and one that lies before it is billed alike.
+Page and config are static files everywhere here. Where people poll a Worker, every poll is a Worker request,
+cached or not: the cache lies behind the Worker, and one that lies before it is billed alike.
 """
 
 from collections.abc import Callable, Iterable
@@ -54,7 +54,7 @@ ONE_CACHE: Final = Assumption(
 )
 
 
-# --- How people report --------------------------------------------------------------------------------------------
+# --- How people report ------------------------------------------------------------------------------------
 
 
 def heartbeats_a_month(crowd: CrowdFigures, heartbeat_s: Figure) -> Figure:
@@ -63,7 +63,10 @@ def heartbeats_a_month(crowd: CrowdFigures, heartbeat_s: Figure) -> Figure:
 
 
 def heartbeats(*, heartbeat_s: Figure = DOCUMENT_HEARTBEAT_S, lease_s: Figure = LEASE_S) -> Reporting:
-    """All people report, each heartbeat and each mood. A visitor who goes without a leave is counted until the lease ends."""
+    """All people report, each heartbeat and each mood.
+
+    A visitor who goes without a leave is counted until the lease ends.
+    """
 
     def reports(crowd: CrowdFigures) -> Figure:
         return (heartbeats_a_month(crowd, heartbeat_s) + crowd.joins * crowd.moods).named(
@@ -99,7 +102,9 @@ def sampled_heartbeats(
 
 
 def sampled_people(*, sample: Figure = SAMPLE, heartbeat_s: Figure = DOCUMENT_HEARTBEAT_S) -> Reporting:
-    """Three in a hundred visitors report, by ticket and not by chance each time; the error falls with the crowd."""
+    """Three in a hundred visitors report, by ticket and not by chance each time; the error falls with the
+    crowd.
+    """
 
     def reports(crowd: CrowdFigures) -> Figure:
         each = crowd.reports_per_visit(heartbeat_s, mood_renews=True)
@@ -124,7 +129,7 @@ def changes() -> Reporting:
     return Reporting("changes", "every visitor, on joining and on a change of mood", reports, accuracy)
 
 
-# --- How it is stored ---------------------------------------------------------------------------------------------
+# --- How it is stored -------------------------------------------------------------------------------------
 
 
 def one_key() -> Storing:
@@ -156,9 +161,10 @@ def batches(
 def _batches(crowd: CrowdFigures, reports: Figure, bucket: Figure, sample: Figure) -> Figure:
     """Return batches a month: each takes a bucket, and the wait for the next report.
 
-    While reports are further apart than a bucket is long, that wait is not exponential: heartbeats are regular, and two that are far
-    enough apart never share a bucket. Of s people on a circle of which a bucket is the part r, the share of those that can is
-    ``(s - 1)^2 / (s (s - 1 - r))``: exact for two, 0.3 % off for three.
+    While reports are further apart than a bucket is long, that wait is not exponential: heartbeats are
+    regular, and two that are far enough apart never share a bucket. Of s people on a circle of which a bucket
+    is the part r, the share of those that can is ``(s - 1)^2 / (s (s - 1 - r))``: exact for two, 0.3 % off
+    for three.
     """
     seats = sample * crowd.people
     apart = (crowd.month / reports).named("apart", "s between two reports")
@@ -184,7 +190,9 @@ def windows(
     window_s: Figure = knob(120, "s", "the length of a window; the document's"),
     job_s: Figure = knob(60, "s", "between two runs of the job; the document's"),
 ) -> Storing:
-    """A visitor's first report in a window is written, and what changed at its end; a job puts all together."""
+    """A visitor's first report in a window is written, and what changed
+    at its end; a job puts all together.
+    """
 
     def usage(crowd: CrowdFigures, reports: Figure) -> Usage:
         del reports
@@ -204,7 +212,7 @@ def windows(
     return Storing("windows", words, usage)
 
 
-# --- How it is read -----------------------------------------------------------------------------------------------
+# --- How it is read ---------------------------------------------------------------------------------------
 
 
 def worker_reads(*, poll_s: Figure = knob(10, "s", "between two polls; the document's")) -> Reading:
@@ -220,7 +228,9 @@ def cached_reads(
         1, "data centers", "that people come through; each has a cache of its own; the document's"
     ),
 ) -> Reading:
-    """Each poll asks a Worker, which asks the cache of its data center: it reads KV once in a lifetime, and the wait for the next poll."""
+    """Each poll asks a Worker, which asks the cache of its data center: it reads KV once in a lifetime, and
+    the wait for the next poll.
+    """
 
     def usage(crowd: CrowdFigures, reports: Figure) -> Usage:
         del reports
@@ -243,7 +253,9 @@ def on_workers(
     assumptions: tuple[Assumption, ...],
     job_s: Figure | None = None,
 ) -> Strategy:
-    """Compose a rung of the ladder: polls and reports are requests to a Worker, and so are the runs of a job, if there is one."""
+    """Compose a rung of the ladder: polls and reports are requests to a Worker, and so are the runs of a job,
+    if there is one.
+    """
 
     def requests(crowd: CrowdFigures, reports: Figure) -> Usage:
         requests_of_clients = crowd.polls(poll_s) + reports
@@ -271,7 +283,7 @@ def on_workers(
     )
 
 
-# --- The ladder ---------------------------------------------------------------------------------------------------
+# --- The ladder -------------------------------------------------------------------------------------------
 
 
 def rung(
@@ -281,7 +293,9 @@ def rung(
     read: Callable[..., Reading],
     assumptions: tuple[Assumption, ...],
 ) -> Builder:
-    """Compose a builder of three parts: what can be set about it is what can be set about each of them, and the CPU time of a request."""
+    """Compose a builder of three parts: what can be set about it is what can be set about each of them, and
+    the CPU time of a request.
+    """
 
     def build(name: str, *, cpu_ms: Figure, **settings: Figure) -> Strategy:
         def of(part: Callable[..., Any]) -> dict[str, Figure]:
@@ -344,7 +358,9 @@ lazy: Final = rung(
         Assumption("a run of the job is a Worker request", WORKERS, "M"),
     ),
 )
-"""A visitor's first report in a window is written, and what changed at its end; a job each minute puts all together."""
+"""A visitor's first report in a window is written, and what changed at its end; a job each minute puts all
+together.
+"""
 
 write_minimal: Final = rung("write-minimal", changes, one_key, cached_reads, (ONE_KEY, STATIC, ONE_CACHE))
 """All people are written on joining and on a change of mood, and counted from the rate of writes."""

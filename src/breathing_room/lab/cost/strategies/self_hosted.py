@@ -33,7 +33,7 @@ ASSUMPTIONS: Final = (
 )
 
 
-# --- Machines -----------------------------------------------------------------------------------------------------
+# --- Machines ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def in_bytes(sent: Figure, message_bytes: Figure, wire_bytes: Figure) -> Figure:
     return (sent * (message_bytes + wire_bytes)).named("egress", "bytes a month")
 
 
-# --- Sockets ------------------------------------------------------------------------------------------------------
+# --- Sockets ----------------------------------------------------------------------------------------------
 
 
 def changes(crowd: CrowdFigures) -> Figure:
@@ -105,7 +105,9 @@ def changes(crowd: CrowdFigures) -> Figure:
 
 
 def broadcasts(crowd: CrowdFigures, reports: Figure, push_s: Figure, pushes_per_s: Figure) -> Figure:
-    """Return broadcasts a month: a change is sent at once, and those within the shortest interval after it together at its end."""
+    """Return broadcasts a month: a change is sent at once, and those within the shortest interval after it
+    together at its end.
+    """
     changing = crowd.per_second(reports, "changes")
     apart = most(push_s, crowd.people / pushes_per_s).named("apart", "s, at least")
     # The probability that nothing changed meanwhile, times the wait for the next change.
@@ -158,7 +160,7 @@ self_hosted_ec2: Final = Builder("self-hosted-ec2", partial(over_sockets, EC2))
 """The same on a machine of AWS, where what is sent is billed, and which runs day and night."""
 
 
-# --- Behind nginx -------------------------------------------------------------------------------------------------
+# --- Behind nginx -----------------------------------------------------------------------------------------
 
 
 @builder
@@ -177,10 +179,16 @@ def self_hosted_polled(
         250, "bytes", "of IP, TCP and TLS around an answer on an open connection; assumed", zero=True
     ),
 ) -> Strategy:
-    """A panel reports to one machine behind nginx, whose cache answers all polls. No limit is known: the capacity of nginx was not measured."""
+    """A panel reports to one machine behind nginx, whose cache answers all polls.
+
+    No limit is known: the capacity of nginx was not measured.
+    """
 
     def sent(crowd: CrowdFigures) -> Figure:
-        """Return answers. An answer to a report is a presence, so the next poll is due later: by half an interval, on average."""
+        """Return answers.
+
+        An answer to a report is a presence, so the next poll is due later: by half an interval, on average.
+        """
         each = crowd.reports_per_visit(heartbeat_s, mood_renews=True)
         members = (panel_share(panel, crowd) * crowd.joins).named("members", "of the panel join a month")
         spared = (members * (each - 1 - crowd.leaves) / 2).named("spared", "polls a month")

@@ -1,4 +1,6 @@
-"""What several strategies share: pages of vendors, measurements of ours, an assumption, and the knobs of a panel."""
+"""What several strategies share: pages of vendors, measurements of ours, an assumption, and the knobs of a
+panel.
+"""
 
 from decimal import Decimal
 from typing import Final
@@ -23,4 +25,7 @@ PUSH_ROWS: Final = 2
 """The broadcast; and, with the next join, that one connection was sent more. The alarm's row comes on top."""
 
 SNAPSHOT_ROWS: Final = 3
-"""The snapshot, the averages, and when they were written. In a room over sockets there is one more, with the next change: that it is new."""
+"""The snapshot, the averages, and when they were written.
+
+In a room over sockets there is one more, with the next change: that it is new.
+"""
