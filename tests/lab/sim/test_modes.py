@@ -25,7 +25,7 @@ SCENARIOS = {
     + "curve = [[0, 1], [0.25, 1], [0.27, 4], [0.3, 0.2]]\nvisit_minutes = 4\n[room]\npanel_size = 60",
     "a surge": STEADY.format(people=50) + "[surge]\nat_minutes = 5\nfactor = 40\n[room]\npanel_size = 60",
     "epochs that end": STEADY.format(people=200)
-    + "visit_minutes = 3\n[room]\npanel_size = 50\nepoch_ms = 420_000\nbeat_ms = 60_000",
+    + "visit_minutes = 3\n[room]\npanel_size = 50\nepoch_ms = 420_000\nheartbeat_ms = 60_000",
     "visits as long as an epoch": STEADY.format(people=60) + "[room]\npanel_size = 20\nepoch_ms = 600_000",
     "log-normal visits": STEADY.format(people=200) + 'visit = "log-normal"\n[room]\npanel_size = 40',
     "forgers": STEADY.format(people=300) + "[forgers]\nshare = 0.5\n[room]\npanel_size = 100",
@@ -37,7 +37,7 @@ def play(scenario: Scenario, seed: int, mode: str, *, keep: float = 1.0, rate: f
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_depths_are_equal_to_the_last_bit(name: str) -> None:
+def test_modes_are_equal_to_the_last_bit(name: str) -> None:
     """On one seed both give the same presences at every observation, reports in every second, and operations
     of every kind.
     """
