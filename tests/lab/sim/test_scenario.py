@@ -71,8 +71,8 @@ def test_every_table_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("people = 5", "people is no setting; there are about, sizes, run"),
-        ("[crowd]\npeopel = 5", "crowd.peopel is no setting; there are people,"),
+        ("people = 5", "people is not a setting; there are about, sizes, run"),
+        ("[crowd]\npeopel = 5", "crowd.peopel is not a setting; there are people,"),
         ("crowd = 5", "crowd must be a table"),
         ("[crowd]\npeople = 0", "crowd.people must be from 1 to 100,000,000, not 0"),
         ("[crowd]\npeople = 2.5", "crowd.people must be a whole number, not 2.5"),
@@ -105,7 +105,7 @@ def test_every_table_is_read() -> None:
         ("[room]\nheartbeat_ms = 1", "room.heartbeat_ms must be a whole number from 500"),
         ("sizes = [0]", "sizes must be from 1"),
         ("sizes = [1.5]", "sizes must be a list of whole numbers"),
-        ("[run", "this is no TOML"),
+        ("[run", "this is not valid TOML"),
     ],
 )
 def test_what_makes_no_sense_is_refused(text: str, message: str) -> None:
