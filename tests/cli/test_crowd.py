@@ -256,7 +256,7 @@ POLLED = ("--mode", "poll", "--poll-ms", "1000", "--presence-max-age-s", "0", "-
 def test_a_crowd_comes_as_the_room_says(serve: Serve) -> None:
     """
     In a polling room the crowd polls: its reads and reports are summed up, and the room's count is compared
-        with the truth.
+    with the truth.
     """
     server = serve(*POLLED)
     plan = (
@@ -362,7 +362,7 @@ def test_a_count_with_another_visitor_in_it_is_not_called_wrong(
 ) -> None:
     """
     U5: one browser more than our own 20 made a right count of 21 MISSES in every row, and an error in the
-        last line.
+    last line.
 
     The rows before the other visitor came are covered. From then on none is judged, and the summary says why.
     """
@@ -386,10 +386,10 @@ def test_a_count_with_another_visitor_in_it_is_not_called_wrong(
 def test_a_crowd_that_comes_to_others_judges_no_count(server: ServerProcess) -> None:
     """
     U5: the room's people of before were taken for still there, so that the room was called wrong when they
-        left.
+    left.
 
     The crowd knows its own people only: a count of its own 10, when the other has left, is as little judged
-        as one of 11.
+    as one of 11.
     """
 
     async def visit_first() -> str:
@@ -416,7 +416,7 @@ def test_a_crowd_that_comes_to_others_judges_no_count(server: ServerProcess) -> 
 def test_alone_in_a_room_a_count_above_ours_is_outside(server: ServerProcess) -> None:
     """
     U5: with --alone the caller vouches that there are no others, and what the room counts too many is an
-        error.
+    error.
     """
 
     async def visit_first() -> str:
@@ -487,7 +487,7 @@ def test_help_says_how_it_is_used() -> None:
 def test_a_crowd_is_counted_for_as_long_as_it_stays(serve: Serve, mode: str) -> None:
     """
     People come, change mood and leave for some seconds, or for ten minutes: the interval of nearly every
-        observation covers them.
+    observation covers them.
     """
     server = serve("--heartbeat-ms", "2000") if mode == "poll" else serve()
     people, stay, lasts, every = longer(("60", "6s", "8s", "1s"), ("2000", "2m", "10m", "5s"))

@@ -77,7 +77,7 @@ EXPECTED = {
 def test_averages_are_printed() -> None:
     """
     What is printed is one JSON object on one line: the room, what hours mean, and each hour that was ever
-        observed.
+    observed.
     """
     done = run()
     assert (done.exit_code, done.stdout.count("\n")) == (0, 1)
@@ -112,7 +112,7 @@ def test_file_and_server_say_the_same(serve: Serve, data: Path) -> None:
 def test_the_default_room_is_the_servers(serve: Serve, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     U2: without --room it is the default room of the server that is asked, and beside a file that which the
-        server is given.
+    server is given.
     """
     fill(data, "history/evening", usual().encode())
     server = serve("--default-room", "evening", "--open-rooms", "false", data=data)

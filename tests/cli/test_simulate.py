@@ -42,7 +42,7 @@ def test_for_people_to_read() -> None:
 def test_close_looks_at_one_panel_are_no_measure_of_coverage() -> None:
     """
     U5: the bare command printed a coverage of 76.67 % from 60 observations at the same people, which read as
-        a refutation.
+    a refutation.
 
     Fewer than 20 independent samples give neither coverage nor a ratio to theory, in the table and in JSON,
     and the output says on how many it rests and what to do.

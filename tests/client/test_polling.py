@@ -199,7 +199,7 @@ async def test_a_final_error_ends_the_visit() -> None:
 async def test_responses_of_proxies_are_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A login page, half a presence, an error of a proxy: each is a connection error, and the next good response
-        counts.
+    counts.
     """
     server = script(
         config=[answer(b"<html>"), answer(b"", status=502), answer(POLLED)],

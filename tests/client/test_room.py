@@ -372,7 +372,7 @@ async def test_attempts_may_be_limited(unused_tcp_port: int) -> None:
 async def test_a_wrong_url_is_a_warning(unused_tcp_port: int, caplog: pytest.LogCaptureFixture) -> None:
     """
     U9: the first attempt that fails is a warning with URL and reason; those after it are none, a password is
-        never shown.
+    never shown.
     """
     address = f"127.0.0.1:{unused_tcp_port}"
     timing = Timing(backoff_base_s=0.01, backoff_cap_s=0.01)
@@ -602,7 +602,7 @@ async def test_people_are_counted_and_their_moods(server: ServerProcess) -> None
 async def test_the_default_room_is_the_servers(serve: Serve, mode: str) -> None:
     """
     U2: a client that names no room is in the server's default room, also where there is no other
-        (``open_rooms = false``).
+    (``open_rooms = false``).
     """
     server = serve("--default-room", "evening", "--open-rooms", "false", "--mode", mode)
     async with connect(server.url, timing=QUICK) as room:

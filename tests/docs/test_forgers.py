@@ -18,7 +18,7 @@ from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.metrics import ALARM_SEATS_MIN, render_metrics
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "topics" / "forgers.md").read_text(encoding="utf-8")
-WORDS = " ".join(PAGE.split())
+WORDS = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(PAGE.split()))  # without the addresses of links
 FAKES = 1_000
 CONFIG = RoomConfig()
 SEATS = CONFIG.panel_size

@@ -219,7 +219,7 @@ async def test_clock_may_be_advanced_by_the_caller() -> None:
 async def test_only_without_a_runnable_check_is_refused(only: Collection[str]) -> None:
     """
     A misspelled name in `only` selected no check, as did one string, and a check of restarts without a
-        `restart`: any address passed.
+    `restart`: any address passed.
     """
     with pytest.raises(HostError, match="only"):
         await check_host("http://127.0.0.1:9", only=only)

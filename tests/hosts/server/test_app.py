@@ -162,7 +162,7 @@ async def test_empty_room_leaves_no_snapshot() -> None:
 async def test_closed_rooms_leave_nothing_for_ever() -> None:
     """
     A thousand rooms that visitors opened and left leave no thousand rows in the store: what is kept of them
-        has an end.
+    has an end.
     """
     clock = 0
     store = Kept()
@@ -341,7 +341,7 @@ async def test_room_that_is_joined_while_another_is_closed_stays_open(
     closed.
 
     It was: its connections stayed in a room that no other request could find, so that the page showed 1 and
-        the server answered 0.
+    the server answered 0.
     """
     first, second = (host.enter(name, address=None, forwarded_for=None) for name in ("first", "second"))
     await first.platform.load_history()
@@ -362,7 +362,7 @@ async def test_room_that_is_joined_while_another_is_closed_stays_open(
 async def test_after_a_crash_every_new_room_is_unknown() -> None:
     """
     After a run without a graceful stop a room of which nothing is stored may have had people: it is unknown
-        for one lease.
+    for one lease.
     """
     clock, store = HandClock(), Kept()
     await store.put("running", b"1")

@@ -529,7 +529,7 @@ def test_bad_mood_sends_no_heartbeat(server: ServerProcess, mood: object) -> Non
 def test_a_heartbeat_posted_as_a_form_is_rejected(server: ServerProcess) -> None:
     """
     A form posted to the heartbeat is refused: only a page that may send JSON here can make its visitors
-        count.
+    count.
     """
     with RawSocket(server.port) as client:
         error = client.request(
@@ -833,7 +833,7 @@ def test_right_origin_gets_cors_headers(fenced_server: ServerProcess) -> None:
 def test_thousand_rooms_from_one_address_are_refused(fenced_server: ServerProcess) -> None:
     """
     One address opens a few rooms and no more: 429 `too_many_rooms`, on every way in, and rooms that are open
-        stay so.
+    stay so.
     """
     port = fenced_server.port
     with unharmed(port), RawSocket(port) as client:
@@ -982,7 +982,7 @@ def test_a_client_that_never_reads_delays_no_other_client(
 ) -> None:
     """
     Two hundred listeners that never read get 24 MB and more pushed at them: others receive in time, memory
-        stays, they are ended.
+    stays, they are ended.
     """
     port, (first, second) = hasty_server.port, LONG_MOODS[:2]
     request = (

@@ -246,7 +246,7 @@ async def test_crash_loses_one_interval_at_most(serve: Serve) -> None:
 async def test_joins_after_an_empty_snapshot_make_the_count_unknown(serve: Serve) -> None:
     """
     A crash soon after people came into a room that was saved as empty leaves it unknown: it is not counted,
-        and not 0.
+    and not 0.
     """
     server = serve(*FLAGS, "--snapshot-ms", "600")
     first = await join(server.url, visitor(0))

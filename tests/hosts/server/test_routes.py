@@ -94,7 +94,7 @@ async def test_ages_are_settings() -> None:
 async def test_a_current_copy_is_answered_304(client: httpx.AsyncClient, path: str, known: str) -> None:
     """
     Who names the ETag, weak or in a list, is answered 304: without a body, and with the same headers for the
-        cache.
+    cache.
     """
     first = await client.get(path)
     again = await client.get(path, headers={"If-None-Match": known.format(first.headers["etag"])})
@@ -589,7 +589,7 @@ def test_wrong_setting_of_a_mounted_app(settings: dict[str, Any], named: str) ->
 async def test_mounted_app_starts_with_its_first_requests() -> None:
     """
     A mounted application has no lifespan events: the first requests start it, once, though they come
-        together.
+    together.
     """
     app = breathing_room.app(data=":memory:")
     host: App = app.state.host

@@ -148,7 +148,7 @@ def test_address_is_shown_as_one_types_it(tmp_path: Path, host: str) -> None:
 async def test_quiet_person_stays_however_short_the_lease(serve: Serve) -> None:
     """
     With the shortest lease that the settings allow, a client that answers pings stays connected: they come in
-        time.
+    time.
     """
     server = serve("--lease-ms", "500", "--grace-ms", "100", "--push-ms", "20")
     person = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")
@@ -164,7 +164,7 @@ async def test_quiet_person_stays_however_short_the_lease(serve: Serve) -> None:
 def test_connection_can_be_reused_and_upgraded_late(server: ServerProcess) -> None:
     """
     A proxy that keeps connections may send requests first and a handshake later: the socket then works like
-        any other.
+    any other.
     """
     with RawSocket(server.port) as proxy:
         for _ in range(2):

@@ -23,7 +23,7 @@ VISITOR = "v" * 22
 async def test_bad_requests_are_refused_in_the_one_shape(worker: Runtime) -> None:
     """
     Bodies that are too large, methods and origins that are wrong, paths that do not exist: each has its code
-        and its status.
+    and its status.
     """
     room = f"/v1/rooms/{new_room()}"
     large = b'{"visitor": "' + b"v" * 5_000 + b'"}'

@@ -45,7 +45,7 @@ async def test_worker_with_kv_alone_keeps_every_promise_that_is_its_own(start: S
 async def test_the_default_room_is_what_is_set(start: Start, kv: Service) -> None:
     """
     U2: where ``default_room`` is set and rooms are not open, the alias and the paths under ``/api`` lead into
-        that room.
+    that room.
     """
     rooms = {"BREATHING_ROOM_DEFAULT_ROOM": "evening", "BREATHING_ROOM_OPEN_ROOMS": "false"}
     worker = start(TIMES | rooms, services={"KV": f"kvNamespace {kv.address}"})

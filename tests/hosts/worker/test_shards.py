@@ -249,7 +249,7 @@ async def test_an_object_that_cannot_be_reached_is_suspect() -> None:
 async def test_a_crash_of_one_object_is_no_exodus() -> None:
     """
     One object loses its connections: its visitors are counted as last known, suspect, until they reconnect to
-        any object.
+    any object.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
@@ -273,7 +273,7 @@ async def test_a_crash_of_one_object_is_no_exodus() -> None:
 async def test_a_deploy_is_no_exodus() -> None:
     """
     All objects lose their connections at once: the first read has all visitors as suspect, and each that
-        reconnects is certain.
+    reconnects is certain.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     await crowd(objects, 200)
@@ -334,7 +334,7 @@ async def test_the_panel_is_the_first_objects_and_a_connection_anywhere_ends_a_s
 async def test_a_sampled_crowd_is_broadcast_by_all_objects_alike() -> None:
     """
     Where the panel is full, every object broadcasts what the first one does: the estimate, its interval, and
-        the rate.
+    the rate.
     """
     objects = Objects(sockets_per_object=5, panel_size=5, **TIMES)
     await crowd(objects, 12)

@@ -51,7 +51,7 @@ def test_examples_of_durable_objects(example: int, requests: int, gb_s: int, cha
 def test_example_4_of_durable_objects_under_both_rules() -> None:
     """
     100 objects with 100 hibernating sockets each, a message a minute, 10 ms a message: from the crowd to the
-        cent.
+    cent.
     """
     example = durable_object(
         objects=100, handler_ms=Decimal(10), connect_ms=Decimal(0), push_s=Decimal(0), snapshot_s=Decimal(0), sums_s=Decimal(0)

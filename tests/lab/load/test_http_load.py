@@ -87,7 +87,7 @@ async def test_all_are_counted_and_removed_at_once(polled: ServerProcess) -> Non
 async def test_a_visitor_more_is_not_called_an_error(polled: ServerProcess) -> None:
     """
     U5: a visitor who comes to a crowd that polls is noticed as soon as the room counts more than the crowd;
-        before that it is covered.
+    before that it is covered.
     """
     plan = LoadPlan(url=polled.url, people=20, visit_ms=0, mood_changes=0, observe_ms=200)
     async with gathered(PollLoad, plan) as crowd:
@@ -103,7 +103,7 @@ async def test_a_visitor_more_is_not_called_an_error(polled: ServerProcess) -> N
 async def test_what_a_cache_still_says_is_not_called_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     U5: a presence of 5 s ago counts those of then, regardless of the server's clock, and only until it is
-        stale.
+    stale.
     """
     now = 1_000
     monkeypatch.setattr("breathing_room.lab.load.http_load.now_ms", lambda: now)
@@ -129,7 +129,7 @@ async def test_what_a_cache_still_says_is_not_called_an_error(monkeypatch: pytes
 async def test_a_person_reports_rarely_and_reads_often(polled: ServerProcess) -> None:
     """
     Ten participants for four seconds: about four reads each, and a report on joining with one or two
-        heartbeats.
+    heartbeats.
     """
     plan = LoadPlan(url=polled.url, people=10, visit_ms=0, mood_changes=0, duration_ms=4_500, observe_ms=0)
     crowd = PollLoad(plan, await inspect_room(plan))

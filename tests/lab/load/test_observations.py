@@ -49,7 +49,7 @@ def test_an_interval_holds_the_truth_or_not(own: int, high: int | None, verdict:
 def test_what_is_in_flight_may_be_counted_or_not(method: str, low: int, high: int, verdict: str) -> None:
     """
     U5: of 98 to 103 within the last seconds each is right, however the room knows; an exact count must be one
-        of them.
+    of them.
     """
     assert a_look(own_low=98, own_high=103, low=low, high=high, method=method).verdict == verdict
 
@@ -67,7 +67,7 @@ def test_what_is_in_flight_may_be_counted_or_not(method: str, low: int, high: in
 def test_with_others_only_a_count_below_ours_is_judged(low: int, high: int | None, verdict: str) -> None:
     """
     U5: others can only add to our own 100, so an interval that ends at 99 is wrong in any company; the rest
-        is not known.
+    is not known.
     """
     assert a_look(others=True, low=low, high=high).verdict == verdict
 
@@ -118,7 +118,7 @@ def test_only_looks_at_the_whole_crowd_are_judged() -> None:
 def test_where_others_are_there_is_no_bias() -> None:
     """
     U5: what the room counts beyond ours is not its error. What was judged before they came, and what is below
-        ours, stays.
+    ours, stays.
     """
     observations = Observations()
     for observation in (

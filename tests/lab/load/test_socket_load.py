@@ -51,7 +51,7 @@ async def test_all_are_counted_and_receive_the_full_count(server: ServerProcess)
 async def test_a_room_that_counts_too_few_is_outside() -> None:
     """
     U5: others can only add to a crowd. A room that says 3 of 20 people is wrong, with others in it (it said 3
-        before) as without.
+    before) as without.
     """
 
     async def stuck(socket: ServerConnection) -> None:

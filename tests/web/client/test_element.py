@@ -176,7 +176,7 @@ async def test_another_room(server: ServerProcess, room_name: str, show: Show, p
 async def test_attributes_and_properties_agree(server: ServerProcess, show: Show) -> None:
     """
     A property reads and writes its attribute: null, an empty text and what is false take it away, and nothing
-        is kept beside it (U1).
+    is kept beside it (U1).
     """
     page, thrown = await show(f'<script type="module" src="{server.url}/element.js"></script>')
     await page.evaluate("customElements.whenDefined('breathing-room').then(() => undefined)")

@@ -49,7 +49,7 @@ def test_halves_are_rounded_as_in_the_core() -> None:
     Halfway between two counts the browser and the Python client show the same one, upwards and downwards.
 
     The core rounded halves to the even number and the browser upwards: halfway from 0 to 5 one showed 2 and
-        the other 3.
+    the other 3.
     """
     paths = [(start, end) for start in (0, 1, 7) for end in range(12)]
     here = node(

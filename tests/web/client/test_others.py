@@ -28,7 +28,7 @@ def others(*presences: Any, counted: bool = True, displayed: int | None = None) 
 def test_the_reader_is_no_other() -> None:
     """
     U3: a counted reader is not one of the others, of whom there are never fewer than none nor more than the
-        interval has room for.
+    interval has room for.
     """
     found: dict[tuple[Any, ...], list[Any]] = {
         (1, 1, 1): [0, 0, False, True],

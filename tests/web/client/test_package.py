@@ -68,7 +68,7 @@ def test_what_is_packed(package: Path) -> None:
 def test_what_is_handed_out_is_what_was_built(package: Path) -> None:
     """
     The client that our servers hand out is that of npm, built from the sources as they are: after a change,
-        `make web`.
+    `make web`.
     """
     for file in (package / "dist").iterdir():
         assert (CLIENT / "dist" / file.name).read_bytes() == file.read_bytes(), file.name

@@ -188,7 +188,7 @@ RECORD = """(() => {
 async def test_between_polls_the_count_is_interpolated(polled: ServerProcess, stage: Page) -> None:
     """
     Recorded in every frame over 10 polls: inside of the latest interval, one way to the latest count, never
-        through 0.
+    through 0.
     """
     counts = [
         (1_000, 900, 1_100),
@@ -315,7 +315,7 @@ async def test_a_proxys_page_is_no_presence(polled: ServerProcess, open_page: Op
 async def test_a_report_that_was_shed_waits_for_a_poll(polled: ServerProcess, stage: Page) -> None:
     """
     A report that is shed is not simply repeated: after the server's time the rate is read again, and then
-        reported.
+    reported.
     """
     asked: list[tuple[str, float]] = []
 

@@ -65,7 +65,7 @@ def say(*cases: tuple[dict[str, Any], dict[str, Any]]) -> list[str]:
 def test_it_counts_the_others() -> None:
     """
     U3, U4: with 0, 1, 2 and 12,345 others it says so in the language's words, digits and plurals, and does
-        not count the reader.
+    not count the reader.
     """
     for lang, sentences in SENTENCES.items():
         assert say(*((seen(exactly(others + 1)), {"lang": lang}) for others in OTHERS)) == sentences
@@ -116,7 +116,7 @@ def test_a_reader_who_is_not_counted_sees_everyone() -> None:
 def test_a_rounded_number() -> None:
     """
     U4: "about 10,000" is said in the page's language; without words for that, or in what is no language, all
-        of it is English.
+    of it is English.
     """
     english = "about 10,000 people are here with you"
     expected = {
@@ -179,7 +179,7 @@ def test_a_label_of_ones_own() -> None:
 def test_a_label_around_a_rounded_number() -> None:
     """
     U4: after the Polish word for "about" the form is that of many; a language whose word we do not have has a
-        sign for it.
+    sign for it.
     """
     about_22 = seen({"count": 22, "low": 18, "high": 25, "method": "sampled", "label": "about 22"})
     expected = [
@@ -203,7 +203,7 @@ def test_a_label_that_is_not_certain() -> None:
 def test_few_and_many() -> None:
     """
     Both bounds are about the people that the sentence counts: the others, or with `{label}` and `{count}`
-        all.
+    all.
     """
     expected: list[tuple[int, dict[str, Any], str]] = [
         (5, {"hideBelow": 5}, ""),
@@ -277,7 +277,7 @@ def written(sentence: str) -> re.Pattern[str]:
 async def test_the_element_in_a_page(server: ServerProcess, browser: Browser, lang: str) -> None:
     """
     U3, U4: an element with no words of its own counts the others, in the words, digits and plurals of the
-        page's language.
+    page's language.
     """
     rooms = {f"with-{others}": exactly(others + 1) for others in OTHERS}
     elements = "".join(f'<p><breathing-room mode="poll" room="{room}"></breathing-room>' for room in rooms)

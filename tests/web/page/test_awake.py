@@ -73,7 +73,7 @@ def test_quick_presses_leave_no_lock_behind() -> None:
     given.
 
     Pressed on, off and on before the first lock came, two came, and the earlier one was never released: the
-        screen stayed on.
+    screen stayed on.
     """
     assert run("""
         browser(true);

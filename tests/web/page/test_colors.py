@@ -122,7 +122,7 @@ def test_colors_are_light_enough() -> None:
 def test_color_is_never_the_only_sign() -> None:
     """
     Each of the moods that a room can have has a shape of its own beside its color: no two have both in
-        common.
+    common.
     """
     marks = node("shapes.js", "[...Array(32).keys()].map((index) => [index % it.COLORS, it.shapeOf(index)])")
     assert len({tuple(mark) for mark in marks}) == 32

@@ -96,7 +96,7 @@ async def test_rooms_are_apart(
 async def test_the_default_room_is_the_servers(serve: Serve, browser: Browser) -> None:
     """
     U2: the page without ``?room=`` is that of the server's default room, also where there is no other, at no
-        further round trip.
+    further round trip.
     """
     server = serve("--default-room", "evening", "--open-rooms", "false")
     context = await browser.new_context()

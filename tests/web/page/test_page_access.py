@@ -102,7 +102,7 @@ async def test_what_a_screen_reader_reads(open_page: OpenPage, peer: BringPeer) 
 async def test_stillness(browser: Browser, open_page: OpenPage, peer: BringPeer) -> None:
     """
     Who asked for reduced motion sees nothing move or grow: light only dims and brightens, and the words say
-        the breath.
+    the breath.
     """
     context = await browser.new_context(reduced_motion="reduce")
     page = await open_page(context=context)

@@ -50,7 +50,7 @@ UNKNOWN = presence(None, 3, None, "unknown", "unknown")
 def test_the_sentence(given: dict[str, Any] | None, state: str, sentence: str) -> None:
     """
     U3: the sentence counts the others, never says 0, never takes a doubtful 1 for being alone, nor what is
-        usual for who is here.
+    usual for who is here.
     """
     assert say("words.people(...given)", given, state, given and given["count"]) == sentence
 
@@ -136,7 +136,7 @@ def test_the_quiet_line(given: dict[str, Any] | None, state: str, age_ms: int, l
 def test_plurals(lang: str, others: int, sentence: str) -> None:
     """
     U3, U4: each language has its own plurals for the number of others, and writes numbers as the visitor's
-        country does.
+    country does.
     """
     count = others + 1
     said = say("words.people(...given)", presence(count, count, count), "live", count, lang=lang)

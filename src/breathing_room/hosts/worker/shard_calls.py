@@ -194,7 +194,7 @@ class ReplicaCalls(ABC):
         """Note that the alarm fired and what was due is done.
 
         If anything changed, the next alarm is set now: more is likely to change, and moving an alarm later
-            costs a row.
+        costs a row.
         """
         self._timer_fired_at_ms = self._now_ms()
         self._busy = self._is_changed

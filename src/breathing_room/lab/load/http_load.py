@@ -217,7 +217,7 @@ class HttpLoad(LoadGenerator[C], Generic[C]):
         their way.
 
         The clock of the server may differ from ours: the presence that seemed youngest so far is taken as
-            fresh.
+        fresh.
         """
         delay_ms = now_ms() - presence.as_of_ms
         self._least_delay_ms = min(self._least_delay_ms, delay_ms)

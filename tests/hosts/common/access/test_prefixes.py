@@ -102,7 +102,7 @@ def test_a_private_address_is_not_capped(address: str | None) -> None:
 def test_a_public_address_is_capped() -> None:
     """
     Public addresses are capped, by the same hash as for any limit: the client behind a trusted proxy, and not
-        the proxy.
+    the proxy.
     """
     prefixes = Prefixes(TRUSTED, ServerConfig().networks_without_cap)
     for address, forwarded_for in (

@@ -102,7 +102,7 @@ def test_no_character_can_be_changed() -> None:
 def test_signed_id_ages(age_s: int, taken: bool) -> None:  # noqa: FBT001 - a column of the table above
     """
     It is accepted as long as the setting says, and a minute early: clocks differ. A visitor may leave at any
-        time.
+    time.
     """
     visitor = signed(age_s=age_s)
     assert is_taken(visitor) is taken

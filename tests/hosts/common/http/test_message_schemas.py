@@ -115,7 +115,7 @@ EDGES: tuple[Any, ...] = (
 def test_every_limit_is_described() -> None:
     """
     Each key of each message, and of a report, at each edge: what the decoder takes and what the schema
-        accepts agree.
+    accepts agree.
     """
     for kind in (*FROM_CLIENT, "presence", None, 7):
         for key in ("visitor", "mood", "sent_ms", "type", "unknown"):
