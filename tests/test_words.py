@@ -36,6 +36,7 @@ EXEMPT = {
     "src/breathing_room/web/client/words.*.js": "words shown to visitors",
     "tests/fixtures/*": "written with the code of a past commit, and in its names",
     "*/dist/*": "built from what is checked",
+    "*/build/*": "likewise",
     "*/node_modules/*": "of others",
 }
 """Files in which the words may stand, and why."""

@@ -64,7 +64,7 @@ def test_words_are_computed() -> None:
         f"{FAKES:,} sockets and {pongs} pongs a second, from one address",
         f"polled, 1,000 people there | {few} forged seats, from {addresses} addresses | {FAKES:,} ids that your application issues, and {addresses} addresses",
         f"polled, 100,000 people there | {many} forged seats, from one address",
-        f"stateless, 1,000 people there | {few} forged seats, from one address",
+        f"store mode, 1,000 people there | {few} forged seats, from one address",
         f"pings it every {CONFIG.ping_ms // 1_000} s; {FAKES:,} of them answer {pongs} pings",
         f"{of_400} / {SEATS - of_400} of the crowd, {of_400 / (SEATS - of_400):.0%}".replace("%", " %"),
         f"the cap is {of_1600} seats and the most is {of_1600 / (1_600 - of_1600):.0%}".replace("%", " %"),
