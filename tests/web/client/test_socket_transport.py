@@ -81,6 +81,19 @@ def test_pings_and_requests_for_the_time() -> None:
     }
 
 
+def test_an_interval_that_no_room_has_is_bounded() -> None:
+    """
+    A config of a broken server or proxy makes no flood of pings, and none so rare that the visitor's id,
+    stored with each, would count as unused after half an hour.
+    """
+    steps = f"{SENT} const socket = start({{config: given[0]}}); socket.onopen(); passWithAnswers(socket, given[1]); return sent.ping;"
+    for tiny in (-5, 0.001, 1):
+        assert run(steps, {"ping_ms": tiny}, 300) == [100, 200, 300]
+    for none in (None, 0, "soon", {}):
+        assert run(steps, {"ping_ms": none}, 20_000) == [20_000]
+    assert run(steps, {"ping_ms": 28_800_000}, 1_200_000) == [600_000, 1_200_000]
+
+
 def test_a_ping_is_exactly_the_constant_text() -> None:
     """
     The edge answers these 15 bytes without waking the room; any other spacing wakes it.

@@ -11,6 +11,12 @@ const PING = '{"type":"ping"}';
  */
 const PING_MS = 20_000;
 /**
+ * The bounds of what a config sets. More pings are a flood; with fewer the visitor id, which is stored
+ * again with each, is discarded as unused (`VISIT_MS` of `tabs.js`).
+ */
+const PING_MS_MIN = 100;
+const PING_MS_MAX = 600_000;
+/**
  * When the server's time is asked for again, after the join: it finds the server's clock, and with it the
  * breath.
  */
@@ -61,7 +67,7 @@ export class SocketTransport extends Transport {
   }
 
   #schedulePing() {
-    const pingMs = this.config.ping_ms || PING_MS;
+    const pingMs = Math.min(Math.max(this.config.ping_ms || PING_MS, PING_MS_MIN), PING_MS_MAX) || PING_MS;
     const dueAtMs = Date.now() + pingMs;
     this.#pingTimer = after(pingMs, () => {
       // An interval late, the computer slept, and its clock may have drifted. In a hidden page timers are
