@@ -72,7 +72,9 @@ def test_every_table_is_read() -> None:
     ("text", "message"),
     [
         ("people = 5", "people is not a setting; there are about, sizes, run"),
-        ("[crowd]\npeopel = 5", "crowd.peopel is not a setting; there are people,"),
+        ("[crowd]\npeopel = 5", "crowd.peopel is not a setting; did you mean people?"),
+        ("[room]\nheartbeats_ms = 5", "room.heartbeats_ms is not a setting; did you mean heartbeat_ms?"),
+        ("[crowd]\nxyzzy = 5", "crowd.xyzzy is not a setting; there are people,"),
         ("crowd = 5", "crowd must be a table"),
         ("[crowd]\npeople = 0", "crowd.people must be from 1 to 100,000,000, not 0"),
         ("[crowd]\npeople = 2.5", "crowd.people must be a whole number, not 2.5"),

@@ -6,6 +6,7 @@ Every table of a file is one dataclass here, and every key one of its fields.
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from difflib import get_close_matches
 from importlib import resources
 from math import isfinite
 from pathlib import Path
@@ -308,7 +309,9 @@ def _read(kind: type[T], table: Mapping[str, Any], where: str) -> T:
     known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]
     for name in table:
         if name not in known:
-            raise ConfigError(f"{where}{name} is not a setting; there are {', '.join(known)}")
+            nearest = get_close_matches(name, known, n=1)
+            advice = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known)}"
+            raise ConfigError(f"{where}{name} is not a setting; {advice}")
     try:
         values = {name: _value(known[name], value, where) for name, value in table.items()}
         if kind is RoomConfig:
