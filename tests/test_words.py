@@ -146,3 +146,14 @@ def test_prose_ends_at_the_margin() -> None:
         if len(line) > COLUMNS and not is_unbreakable(line)
     ]
     assert beyond == []
+
+
+def test_headings_of_docstrings_stand_on_lines_of_their_own() -> None:
+    """A heading and its underline are not part of a paragraph: a script that breaks lines joined them once."""
+    joined = [
+        f"{path}:{number}"
+        for path in files(".py")
+        for number, line in enumerate((ROOT / path).read_text(encoding="utf-8").splitlines(), 1)
+        if re.match(r" *[A-Z][\w ]* -{8,} ", line)
+    ]
+    assert joined == []

@@ -1,7 +1,9 @@
 """The ports of a host: a store, a shared log, a platform for each room, a publishing target, and the wall
 clock.
 
-Rules for every store --------------------- A *key* is 1 to ``KEY_BYTES_MAX`` bytes of printable text in
+Rules for every store
+---------------------
+A *key* is 1 to ``KEY_BYTES_MAX`` bytes of printable text in
 UTF-8, and neither ``.`` nor ``..``. No character has a meaning of its own: ``%``, ``_``, ``*`` and ``/``
 stand for themselves. Keys are compared code point by code point.
 

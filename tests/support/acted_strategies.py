@@ -5,7 +5,9 @@ Visitors join, change moods, report, poll and leave, one by one, on the simulato
 or has a seat is a ``core/client_rules/polling.py`` ``Poller``; writes go through ``core/write_policies`` into
 a store that counts; caches are ``network.Edge``; connections join a ``core/room.py`` room.
 
-Theory of operation ------------------- A visitor who leaves is replaced at once, so that the crowd has its
+Theory of operation
+-------------------
+A visitor who leaves is replaced at once, so that the crowd has its
 size all the time; a panel, or a sample, has exactly its size; and visits, moods, draws and leaves are taken
 from samplers that draw from every part of their law once. All three are stratified sampling: each draw has
 its law, and their sum varies less. Where two events in one instant are not two (a room broadcasts them

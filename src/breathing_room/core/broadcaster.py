@@ -1,6 +1,8 @@
 """The broadcaster: what is published of a room, to whom, and when.
 
-Theory of operation ------------------- A room knows its own sums, and those that its peers, the other
+Theory of operation
+-------------------
+A room knows its own sums, and those that its peers, the other
 replicas of the same room, sent last; on one machine there are none (``NO_PEERS``). From both follow the
 *counts* that are published (``summary.py``). Whenever they differ from the last ones the *version* rises.
 Effects name a version, and the presence of a version is described once, when the host asks for it: a burst of

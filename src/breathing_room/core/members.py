@@ -1,6 +1,8 @@
 """Members: the visitors of a room who are here over connections, each held by a lease.
 
-Theory of operation ------------------- A visitor is a *member* from the first join until the lease ends. A
+Theory of operation
+-------------------
+A visitor is a *member* from the first join until the lease ends. A
 heartbeat renews the lease; a leave ends it at once; a connection that ends without a leave shortens it to
 ``grace_ms``, since most of those visitors come back. The count is the number of leases: nothing is counted up
 and down.

@@ -1,6 +1,8 @@
 """The panel: visitors without a connection, counted from those of them who are asked to report.
 
-Theory of operation ------------------- Every visitor holds a ticket (``tickets.py``), the room publishes a
+Theory of operation
+-------------------
+Every visitor holds a ticket (``tickets.py``), the room publishes a
 rate (``rate.py``), and the visitors whose tickets are below the rate report: when they come, on a change of
 mood, when they leave, and otherwise rarely. A report whose ticket is not below the rate is answered and not
 kept, so a surge leaves nothing behind. Each visitor whose reports are kept has a *seat*: a lease. There are

@@ -3,7 +3,9 @@
 Rule 1: everything that changes who is present is decided in this file. Rule 2: this file does not know how it
 is hosted. It opens no socket, reads no clock and draws no random number.
 
-Theory of operation ------------------- A room has three parts. *Members* (``members.py``) are the visitors
+Theory of operation
+-------------------
+A room has three parts. *Members* (``members.py``) are the visitors
 with a connection; each has a lease. The *panel* (``panel.py``) is visitors without one: some of them report,
 and stand for the others; a visitor who gets a connection leaves the panel. The *broadcaster*
 (``broadcaster.py``) decides what is published of both, to whom, and when.

@@ -1,6 +1,8 @@
 """A store in Redis or Valkey, 7.0 and later.
 
-Theory of operation ------------------- Every value is a Redis key of its own, which expires by itself, so
+Theory of operation
+-------------------
+Every value is a Redis key of its own, which expires by itself, so
 that nothing is held past its time. A sorted set beside them is the index: without it Redis finds keys by a
 prefix only by scanning all keys of all programs. A put and a delete change both in one transaction; a list
 removes expired keys from the index (``lua/list.lua``).

@@ -1,6 +1,8 @@
 """A store in one SQLite file: the default.
 
-Theory of operation ------------------- Every call runs on one thread of the store's own, so that the event
+Theory of operation
+-------------------
+Every call runs on one thread of the store's own, so that the event
 loop never waits for a disk and calls take effect in the order in which they were made. The file is in WAL
 mode: other processes may read it during a write.
 

@@ -3,7 +3,9 @@
 Rule: these are all the rules of a polling client, without any transport. The Python client, ``crowd --mode
 poll`` and the simulator run this file; the browser's ``polling.js`` implements the same in JavaScript.
 
-Theory of operation ------------------- A client *polls* the presence, which may come from a cache, every
+Theory of operation
+-------------------
+A client *polls* the presence, which may come from a cache, every
 ``poll_ms``. The presence holds the sample rate in force, and with it the client knows whether it is in the
 sample: its ticket, drawn once for the whole visit, is below the rate. A client in the sample *reports*: at
 the start of its visit, on a change of mood, and otherwise once a ``heartbeat_ms``. All others only poll. No

@@ -1,6 +1,8 @@
 """A replica: a room of which peers hold other parts, on other machines or in other objects.
 
-Theory of operation ------------------- The room itself counts who is here, and decides what is broadcast
+Theory of operation
+-------------------
+The room itself counts who is here, and decides what is broadcast
 (``room.py``). The replica stands before it: events of the host go through ``step``, deltas of peers through
 ``receive``, and the state of the peers reaches the room as an event (``PeersChanged``). However many events
 follow from one of these, the room decides once, when all are applied: the state in between is not consistent.

@@ -17,12 +17,16 @@ snapshot     all records, in one value                    10,000            10,0
 r is how often a seat reports, and c how often it changes: joins, changes its mood, leaves. ``writes_per_day``
 computes it.
 
-What a crash may lose --------------------- When the process dies, each visitor is restored as of some instant
+What a crash may lose
+---------------------
+When the process dies, each visitor is restored as of some instant
 of the last ``loss_ms``: here or not, with that ticket and that mood. Heartbeats are those from before then,
 and may be older still by ``heartbeat_lag_ms`` at most; so a reader extends leases by that. To both comes the
 time that the host's timer and the store's put take.
 
-One write a second to one key ----------------------------- Some stores reject more (Workers KV,
+One write a second to one key
+-----------------------------
+Some stores reject more (Workers KV,
 https://developers.cloudflare.com/kv/platform/limits/). A write that comes too soon waits for its second, and
 a later one replaces it.
 

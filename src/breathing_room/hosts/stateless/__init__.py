@@ -4,7 +4,9 @@ then.
 For places where no process lives long enough to be the room: functions at an edge, a handful of small
 machines without a leader. It counts visitors who poll; there are no connections.
 
-Theory of operation ------------------- A *writer* (``stateless_app``) takes reports and puts them into the
+Theory of operation
+-------------------
+A *writer* (``stateless_app``) takes reports and puts them into the
 store under its own name, each of them (policy ``every``) or one batch every ten seconds (``bucketed``). No
 key has two writers and no key is read in order to be written, so no report is lost between two of them. A
 presence is read from all values under the room's prefix, merged by visitor (``core/write_policies``): a
@@ -20,7 +22,9 @@ panel is no longer held to its size, and the correction for ghosts is that of be
 The store holds a keyed hash of a visitor for one lease and two runs of the controller, which also draws the
 secret.
 
-What this mode cannot do ------------------------ Document clients (legacy sampling) draw by lot at every
+What this mode cannot do
+------------------------
+Document clients (legacy sampling) draw by lot at every
 heartbeat. To count them without bias takes a memory of their sessions, of hours, which distinguishes a first
 report from a repeat. Their heartbeat is answered 501, and they are not counted. The size of a surge is known
 to the controller after a minute, and to the writers after ``propagation_ms`` more; until then all its reports

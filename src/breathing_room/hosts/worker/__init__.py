@@ -7,7 +7,9 @@ backend is KV; ``shard_calls.py`` is a room over several objects. Only ``durable
 (the Worker in front of the objects) and ``platform.py`` touch the runtime. ``assemble.py`` and ``deploy.py``
 run elsewhere: they prepare a deployment.
 
-Theory of operation ------------------- The platform hibernates an object that has had no work for some ten
+Theory of operation
+-------------------
+The platform hibernates an object that has had no work for some ten
 seconds, and its memory is lost. Its WebSockets stay open meanwhile, and up to 16,384 bytes are *attached* to
 each. So the visitor of a connection is stored in its attachment, at no cost. The rest of the room
 (``Room.snapshot(connected=False)``: suspect visitors, the panel, the last broadcast) is one row, written only

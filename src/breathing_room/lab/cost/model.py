@@ -1,6 +1,8 @@
 """The bill: what a month of a strategy takes, priced, and its loads on limits that cannot be raised.
 
-Theory of operation ------------------- For a steady crowd a strategy (``strategy.py``) gives its *usage*: how
+Theory of operation
+-------------------
+For a steady crowd a strategy (``strategy.py``) gives its *usage*: how
 much of each item of the price book a month takes, as formulas (``formula.py``). The book makes lines of a
 bill of it. The strategy's *loads* are held against the limits that no money removes.
 """

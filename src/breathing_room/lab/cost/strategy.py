@@ -1,6 +1,8 @@
 """A strategy: a way to run a room, as one value that is composed of parts.
 
-Theory of operation ------------------- A strategy has three parts: how people *report*, how the room *stores*
+Theory of operation
+-------------------
+A strategy has three parts: how people *report*, how the room *stores*
 what they report, and how people *read* the number. Each part has a kind, its words for the table, and its
 formulas. What a month takes of the price book is the sum of the parts (``composed``).
 

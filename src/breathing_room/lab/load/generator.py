@@ -1,6 +1,8 @@
 """The load generator: many participants in one room, from one process, who join, change mood and leave.
 
-Theory of operation ------------------- The number of participants is constant: each one that leaves is
+Theory of operation
+-------------------
+The number of participants is constant: each one that leaves is
 replaced. Visits are exponential and changes of mood a Poisson process, and both are memoryless: in place of a
 timer for each participant there is one clock for all of them, which ticks at the sum of all rates, and each
 tick picks a participant at random. That has the same law.

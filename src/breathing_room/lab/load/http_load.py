@@ -1,6 +1,8 @@
 """Load without sockets: participants who poll, and legacy clients.
 
-Theory of operation ------------------- Each participant has a time of its next request, and one heap holds
+Theory of operation
+-------------------
+Each participant has a time of its next request, and one heap holds
 all of them by that time. Due requests wait in one queue for a few drivers, each with a persistent connection
 of its own. So the number of connections does not grow with the number of participants, and no request waits
 for the answer to another participant's. A participant who leaves sends no more requests but the leave, behind

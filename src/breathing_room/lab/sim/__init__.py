@@ -5,7 +5,9 @@ timers, lets visitors act by ``core/client_rules/polling.py``, and carries out t
 ``core/write_policies`` on a store that counts. What is simulated is the outside: arrivals, lengths of visits,
 lost packets, caches.
 
-Theory of operation ------------------- There are two modes with one definition of behavior. ``exact`` has a
+Theory of operation
+-------------------
+There are two modes with one definition of behavior. ``exact`` has a
 ``Poller`` for each visitor, and every poll is an event. ``fast`` runs the same code, and saves two things of
 which it is known beforehand that they change nothing:
 

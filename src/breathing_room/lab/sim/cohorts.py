@@ -1,6 +1,8 @@
 """Visitors who will never be sampled: numbers that arrive in one step of time and leave in another.
 
-Theory of operation ------------------- Of a Poisson stream of arrivals, those whose visits last a certain
+Theory of operation
+-------------------
+Of a Poisson stream of arrivals, those whose visits last a certain
 number of steps are a Poisson stream too, independent of those of another number. So each step of arrivals is
 one Poisson draw per length of visit, for any size of the crowd; and the number of visitors who are present at
 the end of a step has exactly the law, in time too, that it would have if they were drawn one by one.

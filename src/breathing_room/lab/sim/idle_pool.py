@@ -1,6 +1,8 @@
 """Visitors whose polls are known to change nothing.
 
-Theory of operation ------------------- A visitor who is not sampled, and will read again that the rate is at
+Theory of operation
+-------------------
+A visitor who is not sampled, and will read again that the rate is at
 most their ticket, only counts as a poll; and so does one who is sampled, was acknowledged, and will read
 again that the rate is above it. Such a visitor is idle: a row here, with the time of the next poll and the
 interval between two. Polls that passed meanwhile are replaced by one: it leaves a ``Poller`` in the same

@@ -3,7 +3,9 @@
 ``RoomHost`` is the same on every host. What differs is the ``Platform``: how a presence is sent to many
 connections, when a turn ends, how a timer is set, and where a room is stored.
 
-Theory of operation ------------------- A *turn* is one round of an event loop, or one call of a platform.
+Theory of operation
+-------------------
+A *turn* is one round of an event loop, or one call of a platform.
 ``Broadcast`` and ``Send`` send nothing at once; they mark the connections that are owed a presence. At the
 end of the turn the room computes one presence, which is encoded once and sent to all of them. A burst of a
 hundred joins in one turn costs one presence and one encoding. A presence sent in answer to a connection is
