@@ -1,7 +1,9 @@
 """The room: who is present now, and what follows from each event.
 
-Rule 1: everything that changes who is present is decided in this file. Rule 2: this file does not know how it
-is hosted. It opens no socket, reads no clock and draws no random number.
+Rule 1: everything that changes who is present is decided in this file.
+
+Rule 2: this file does not know how it is hosted. It opens no socket, reads no clock and draws no random
+number.
 
 Theory of operation
 -------------------
