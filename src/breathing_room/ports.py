@@ -3,9 +3,9 @@ clock.
 
 Rules for every store
 ---------------------
-A *key* is 1 to ``KEY_BYTES_MAX`` bytes of printable text in
-UTF-8, and neither ``.`` nor ``..``. No character has a meaning of its own: ``%``, ``_``, ``*`` and ``/``
-stand for themselves. Keys are compared code point by code point.
+A *key* is 1 to ``KEY_BYTES_MAX`` bytes of printable text in UTF-8, and neither ``.`` nor ``..``. No character
+has a meaning of its own: ``%``, ``_``, ``*`` and ``/`` stand for themselves. Keys are compared code point by
+code point.
 
 A *value* is 0 to ``VALUE_BYTES_MAX`` bytes, kept as they are.
 

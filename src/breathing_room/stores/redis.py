@@ -2,10 +2,10 @@
 
 Theory of operation
 -------------------
-Every value is a Redis key of its own, which expires by itself, so
-that nothing is held past its time. A sorted set beside them is the index: without it Redis finds keys by a
-prefix only by scanning all keys of all programs. A put and a delete change both in one transaction; a list
-removes expired keys from the index (``lua/list.lua``).
+Every value is a Redis key of its own, which expires by itself, so that nothing is held past its time. A
+sorted set beside them is the index: without it Redis finds keys by a prefix only by scanning all keys of all
+programs. A put and a delete change both in one transaction; a list removes expired keys from the index
+(``lua/list.lua``).
 
 All keys begin with one prefix, ``breathing-room`` unless the URL sets another. Keys of another program under
 that prefix are left alone, and reported as an error.

@@ -2,9 +2,9 @@
 
 Theory of operation
 -------------------
-Every call runs on one thread of the store's own, so that the event
-loop never waits for a disk and calls take effect in the order in which they were made. The file is in WAL
-mode: other processes may read it during a write.
+Every call runs on one thread of the store's own, so that the event loop never waits for a disk and calls take
+effect in the order in which they were made. The file is in WAL mode: other processes may read it during a
+write.
 
 *Crash.* A put is acknowledged after its commit. With ``synchronous=NORMAL`` what was acknowledged survives
 the death of the process at any instant; a power cut may take the last moments with it, and never damages the

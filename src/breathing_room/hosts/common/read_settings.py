@@ -1,4 +1,4 @@
-"""Parse settings: the text of options and variables, and the values of TOML files, by how each is declared.
+"""Parse settings, each as it is declared: the text of options and variables, and the values of TOML files.
 
 Names and values are checked here, so that an error can name its place; a config checks them again, and their
 relations.

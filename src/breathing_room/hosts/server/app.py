@@ -156,7 +156,7 @@ class App(RoomServices):
             if self.cluster is not None:
                 self.spawn(self.cluster.run())
             if self.publisher is not None:
-                self.spawn(self.publisher.run(self._pages, self.clock.now_ms))
+                self.spawn(self.publisher.run(self._published_files, self.clock.now_ms))
 
     async def stop(self) -> None:
         """Close every connection with a time to reconnect, save every room, and close the store."""
@@ -208,9 +208,7 @@ class App(RoomServices):
         return self.room_store.saved_at_ms if self.ready else None
 
     def retry_reason(self) -> bytes:
-        """Return a close reason with a random time to reconnect, so
-        that clients do not all return at once.
-        """
+        """Return a close reason with a random retry time, so that clients do not all reconnect at once."""
         return retry_reason(secrets.randbelow(self.config.reconnect_spread_ms + 1))
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -340,7 +338,7 @@ class App(RoomServices):
             return False
         return room.presence().method == "counted"
 
-    def _pages(self) -> Iterator[PublishedFile]:
+    def _published_files(self) -> Iterator[PublishedFile]:
         """Yield the files to publish."""
         for name in self.config.kept_rooms:
             room, presence_url = self.rooms[name], self.config.presence_url_of(name)

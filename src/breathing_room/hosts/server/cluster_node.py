@@ -388,13 +388,11 @@ class ClusterNode:
         del self._rooms[name]
 
     def has_unsent(self, name: str) -> bool:
-        """Return whether a room has changes that the peers do not know yet; it may not be closed before."""
+        """Return whether a room has changes that the peers have not received; it may not be closed before."""
         return self._rooms[name].replica.has_unsent
 
     def standby_count(self, name: str) -> int:
-        """Return how many visitors of a room have standby connections
-        here: they are counted on another node.
-        """
+        """Return how many visitors with connections here are counted on another node (standby)."""
         return self._rooms[name].replica.standby_count
 
     # --- What routes ask -----------------------------------------------------------------------------------

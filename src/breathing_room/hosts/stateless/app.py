@@ -51,46 +51,44 @@ class Routes:
         return config_response(request, body, max_age_s=self.config.config_max_age_s)
 
     async def heartbeat(self, request: Request) -> Response:
-        """Take a report."""
+        """Handle a report."""
         self._check_origin(request)
         room = self.writer.check_open(request.path_params["room"])
         presence = await self.writer.heartbeat(room, await self._body(request))
         return json_response(encode_presence(presence))
 
     async def leave(self, request: Request) -> Response:
-        """Take a leave."""
+        """Handle a leave."""
         self._check_origin(request)
         room = self.writer.check_open(request.path_params["room"])
         await self.writer.leave(room, await self._body(request))
         return Response(status_code=204)
 
     async def badge(self, request: Request) -> Response:
-        """Draw a badge with the label."""
+        """Answer the badge of a room."""
         presence = await self.writer.presence(self.writer.check_open(request.path_params["room"]))
         kept = presence_cache_control(self.config.presence_max_age_s)
         return cacheable(request, badge(presence).encode(), kept, media_type="image/svg+xml")
 
     async def document_presence(self, request: Request) -> Response:
-        """Answer the presence in the shape of the planning document's app."""
+        """Answer the presence in the form of the document API."""
         presence = await self.writer.presence(self.config.default_room)
         kept = presence_cache_control(self.config.presence_max_age_s)
         body = encode(document_api.presence_body(presence))
         return cacheable(request, body, kept, etag=etag_of_presence(presence))
 
     async def document_config(self, request: Request) -> Response:
-        """Answer the config of the planning document's app."""
+        """Answer the config of the document API."""
         body = encode(document_api.CONFIG_OF_STORE_MODE)
         return cacheable(request, body, f"public, max-age={self.config.config_max_age_s}")
 
     async def document_heartbeat(self, request: Request) -> Response:
-        """Refuse a heartbeat of a document client, which cannot be
-        counted without a memory of its session.
-        """
+        """Reject a heartbeat of a legacy client, which cannot be counted without a memory of its session."""
         del request
         reject_legacy_report()
 
     async def healthz(self, request: Request) -> Response:
-        """Answer that the process is alive."""
+        """Answer 200: the process is alive."""
         del request
         return json_response(b'{"ok":true}')
 
@@ -115,7 +113,7 @@ class OpenedOnDemand:
         self.writer = writer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Start the writer if that was not done, and forward the event."""
+        """Open the store if need be, and pass the request on."""
         if scope["type"] == "http" and not self.writer.ready:
             await self.writer.start()
         await self.app(scope, receive, send)
@@ -128,7 +126,7 @@ def stateless_app(
     writer: str | None = None,
     clock: Clock = wall_ms,
 ) -> Starlette:
-    """Make one writer, as an ASGI application.
+    """Create the ASGI application of one writer.
 
     Run any number over one store, and ``reconcile`` once a minute in one place::
 

@@ -1,4 +1,4 @@
-"""Runs a writer of store mode: one process, one port. Any number may run over one store."""
+"""Run a writer of store mode: one process, one port. Any number may run over one store."""
 
 import asyncio
 import socket

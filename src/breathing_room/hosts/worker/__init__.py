@@ -9,12 +9,11 @@ run elsewhere: they prepare a deployment.
 
 Theory of operation
 -------------------
-The platform hibernates an object that has had no work for some ten
-seconds, and its memory is lost. Its WebSockets stay open meanwhile, and up to 16,384 bytes are *attached* to
-each. So the visitor of a connection is stored in its attachment, at no cost. The rest of the room
-(``Room.snapshot(connected=False)``: suspect visitors, the panel, the last broadcast) is one row, written only
-when its version changes. Before the next event the room is rebuilt from both, and behaves as if it had never
-hibernated.
+The platform hibernates an object that has had no work for some ten seconds, and its memory is lost. Its
+WebSockets stay open meanwhile, and up to 16,384 bytes are *attached* to each. So the visitor of a connection
+is stored in its attachment, at no cost. The rest of the room (``Room.snapshot(connected=False)``: suspect
+visitors, the panel, the last broadcast) is one row, written only when its version changes. Before the next
+event the room is rebuilt from both, and behaves as if it had never hibernated.
 
 The network reports every connection that ends, so an open one needs no heartbeat
 (``Room(connection_is_lease=True)``), and no lease ever wakes the object. The heartbeats that clients send all

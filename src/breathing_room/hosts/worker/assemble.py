@@ -1,4 +1,4 @@
-"""Assembles a Worker from the installed package: the modules that it needs, and no others.
+"""Assemble a Worker from the installed package: the modules that it needs, and no others.
 
 The closure of the imports is read from the source, so no list of modules is maintained. A module that is
 neither of this package, nor of the standard library, nor of the runtime is an error, since it may not be pure

@@ -1,6 +1,4 @@
-"""Prepares a deployment: a folder with the Worker, its page and the configuration of ``wrangler``, all of it
-checked.
-"""
+"""Prepare a deployment: a checked folder with the Worker, its page and the configuration of ``wrangler``."""
 
 import json
 import re

@@ -43,15 +43,15 @@ ALARM_RETRY_MS: Final = 5_000
 _hosts: list[EdgeServices] = []
 
 
-def the_host(env: Any) -> EdgeServices:
-    """Return what all rooms of this isolate share; the first room makes it."""
+def edge_services(env: Any) -> EdgeServices:
+    """Return the services that all rooms of this isolate share, created on first use."""
     if not _hosts:
         _hosts.append(make_host(env))
     return _hosts[0]
 
 
 class BreathingRoom(DurableObject):
-    """One room."""
+    """The Durable Object of one room."""
 
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
@@ -68,7 +68,7 @@ class BreathingRoom(DurableObject):
         """Answer a request that the Worker forwarded, handshakes included."""
         log.debug("%s request", BILLED)
         parsed = read_request(request.js_object)
-        host = the_host(self.env)
+        host = edge_services(self.env)
         headers: dict[str, str] = {}
         try:
             if parsed.path.startswith(INTERNAL_PATH):
@@ -113,12 +113,12 @@ class BreathingRoom(DurableObject):
         await self._dispatch(websocket, lambda connection: connection.peer_closed(int(code)))
 
     async def webSocketError(self, websocket: Any, error: Any) -> None:  # noqa: N802
-        """End a connection that broke."""
+        """End a connection that failed."""
         del error
         await self._dispatch(websocket, lambda connection: connection.peer_closed(1006))
 
     async def alarm(self, info: Any = None) -> None:
-        """Do what is due in the room."""
+        """Handle the alarm of the object."""
         del info
         log.debug("%s alarm", BILLED)
         try:
@@ -150,7 +150,7 @@ class BreathingRoom(DurableObject):
                 state = self._state
                 own_name, shard = room_and_shard(str(state.id.name or name))
                 room = WorkerPlatform(
-                    the_host(self.env),
+                    edge_services(self.env),
                     own_name,
                     Rows(state.storage.sql, to_js),
                     set_alarm=self._set_alarm,

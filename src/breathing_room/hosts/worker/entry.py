@@ -51,8 +51,8 @@ _routes: list[Routes] = []
 _directory = ShardDirectory()
 
 
-def the_routes(env: Any) -> Routes:
-    """Return the handlers of this isolate; the first request makes them."""
+def get_routes(env: Any) -> Routes:
+    """Return the routes of this isolate, created on first use."""
     if not _routes:
         _routes.append(Routes(worker_config(env), WallClock()))
     return _routes[0]
@@ -61,9 +61,9 @@ def the_routes(env: Any) -> Routes:
 _backends: list[KvRoutes] = []
 
 
-def the_backend(env: Any) -> KvRoutes | None:
-    """Return the handlers of rooms in KV; None where each room has an object."""
-    worker = the_routes(env).worker
+def get_kv_routes(env: Any) -> KvRoutes | None:
+    """Return the routes of rooms in KV; None where each room is a Durable Object."""
+    worker = get_routes(env).worker
     if worker.backend == "kv" and not _backends:
         _backends.append(KvRoutes(worker, KvStore(binding(env, "KV"), to_object)))
     return _backends[0] if _backends else None
@@ -74,14 +74,14 @@ class Default(WorkerEntrypoint):
 
     async def fetch(self, request: Any) -> Any:
         """Answer a request."""
-        routes = the_routes(self.env)
+        routes = get_routes(self.env)
         parsed = read_request(request.js_object)
         headers = routes.cross_origin(parsed)
         try:
             if parsed.method == "OPTIONS":
                 return respond(routes.preflight(parsed), headers)
             name, path = routes.find(parsed)
-            backend = the_backend(self.env)
+            backend = get_kv_routes(self.env)
             answer = await routes.answer(name, path, parsed, backend.ask_room if backend else self._ask_room)
             if answer is None and backend is not None and not (routes.worker.collects and path in COLLECTED):
                 answer = await backend.answer(name, path, parsed)
@@ -107,7 +107,7 @@ class Default(WorkerEntrypoint):
         begins.
         """
         try:
-            kv, routes = binding(self.env, "KV"), the_routes(self.env)
+            kv, routes = binding(self.env, "KV"), get_routes(self.env)
             if routes.worker.backend == "kv":
                 await reconcile(KvStore(kv, to_object), routes.worker.store_mode)
             elif kv is not None:
@@ -126,7 +126,7 @@ class Default(WorkerEntrypoint):
     async def _open_socket(
         self, name: str, request: HttpRequest, connect: Callable[[Any], Awaitable[Any]]
     ) -> Any:
-        """Open a socket on the first object of a room that has a place for it.
+        """Open a socket on the first object of a room that is not full.
 
         Args:
             name: The room.
@@ -139,7 +139,7 @@ class Default(WorkerEntrypoint):
         Raises:
             ClientError: All objects were full a moment ago.
         """
-        routes = the_routes(self.env)
+        routes = get_routes(self.env)
         most, now_ms = routes.worker.shards_max, routes.clock.now_ms()
         if _directory.is_full(name, now_ms):
             reject_connection()
@@ -176,7 +176,7 @@ class Default(WorkerEntrypoint):
             log.warning("shard %d of room %s cannot be reached: %s", shard, name, error)
             return None
         if not shard and isinstance(count := answered.headers.get(SHARDS_HEADER), str):
-            _directory.learn(name, int(count), the_routes(self.env).clock.now_ms())
+            _directory.learn(name, int(count), get_routes(self.env).clock.now_ms())
         return answered
 
     async def _ask_room(self, name: str, path: str) -> bytes:
@@ -212,7 +212,7 @@ class Default(WorkerEntrypoint):
 
 
 async def relay(websocket: Any, writer: Any, ping_s: float) -> None:
-    """Write the presences that an observer is sent as an event stream, until room or reader is gone."""
+    """Write the presences that an observer is sent as an event stream, until either side disconnects."""
     from pyodide.ffi import create_proxy  # noqa: PLC0415 - only streams need it
 
     encoder = js.TextEncoder.new()

@@ -32,7 +32,7 @@ EMPTY: Final = b"\x00"
 
 
 class Kept(Protocol):
-    """The rows of an object: values by name."""
+    """The persistent storage of a Durable Object: values by name."""
 
     def get(self, name: str) -> bytes | None:
         """Return a value; None when there is none."""

@@ -51,7 +51,7 @@ class R2Target:
 
 
 class AllTargets:
-    """Publishes the same files to several targets; one that fails does not keep them from the others."""
+    """Publishes the same files to several targets, to each even if another fails."""
 
     def __init__(self, targets: list[PublishTarget]) -> None:
         self._targets = targets
@@ -85,7 +85,7 @@ class KvTarget:
 
 
 def make_host(env: Any) -> EdgeServices:
-    """Make what the rooms of a Worker share, from its bindings.
+    """Create the services that the rooms of a Worker share, from its bindings.
 
     ``KV`` has the backups of rooms; to ``BUCKET`` (R2) and ``PRESENCE`` (KV) presences are published.
     """
@@ -108,7 +108,7 @@ def make_host(env: Any) -> EdgeServices:
 
 
 def read_request(request: Any) -> HttpRequest:
-    """Convert a JavaScript request to what routes take."""
+    """Convert a JavaScript request to an ``HttpRequest``."""
     url = urlsplit(request.url)
     headers = request.headers
 

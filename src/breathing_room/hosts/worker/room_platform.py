@@ -64,7 +64,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeServices:
-    """What the objects of a Worker share.
+    """The services that the objects of a Worker share.
 
     Attributes:
         worker: The settings of the Worker.
@@ -92,7 +92,7 @@ class WorkerPlatform:
     """The platform of one room, in an object that hibernates.
 
     Args:
-        edge: What it shares with other objects.
+        edge: The services that it shares with other objects.
         name: The room's name.
         kept: The rows that outlast hibernation.
         set_alarm: Sets the one alarm of the object, in place of the former one.
@@ -177,11 +177,11 @@ class WorkerPlatform:
         rest = self._kept.get(REST)
         try:
             if rest is not None:
-                room = self._resumed(
+                room = self._resume_room(
                     decode_snapshot(rest[1:]), sockets, members, occupied=rest[:1] == OCCUPIED
                 )
             else:
-                room = await self._restored(now_ms)
+                room = await self._restore_backup(now_ms)
         except HostError as error:
             log.error("room %s cannot resume, a row is of no use: %s", self.room.name, error)
             room = Room(
@@ -233,10 +233,10 @@ class WorkerPlatform:
             await calls.send_report()
         self._use_replica(calls)
 
-    def _resumed(
+    def _resume_room(
         self, rest: Snapshot, sockets: list[EdgeSocket], members: list[EdgeSocket], *, occupied: bool
     ) -> Room:
-        """Build the room from its rows and the attachments of its sockets."""
+        """Resume the room from its rows and the attachments of its sockets."""
         mood_of = {connection.key: connection.mood for connection in members if connection.key is not None}
         connections: dict[Connection, VisitorKey] = {
             connection: connection.key for connection in members if connection.key is not None
@@ -252,7 +252,7 @@ class WorkerPlatform:
             snapshot, self.room.config, connections, observers=observers, connection_is_lease=True
         )
 
-    async def _restored(self, now_ms: int) -> Room:
+    async def _restore_backup(self, now_ms: int) -> Room:
         """Restore the backup that another host left in the store; return an empty room if there is none."""
         room = Room(self.room.name, self.room.config, now_ms=now_ms, connection_is_lease=True)
         if self._room_store is None or self._edge.store is None:
@@ -345,7 +345,7 @@ class WorkerPlatform:
             self._kept.put(SHARDS, kept)
 
     def _save_rest(self) -> None:
-        """Write what no attachment holds, if it changed."""
+        """Save the state that no attachment holds, if it changed."""
         room = self.room.room
         version = room.hibernation_version
         if version != self._saved_version:
@@ -381,12 +381,12 @@ class WorkerPlatform:
     # --- What the runtime calls ----------------------------------------------------------------------------
 
     def accept(self, socket: EdgeSocket) -> None:
-        """Take a connection that was opened: it has ``join_ms`` for its join or observe."""
+        """Accept a new connection, which has ``join_ms`` for its join or observe."""
         self._rearm()
         socket.save_attachment()
 
     def on_timer(self) -> None:
-        """Do what is due: the alarm fired."""
+        """Handle the alarm: migration, join timeouts and the room's timer."""
         now_ms = self._clock.now_ms()
         if not self._is_alarm_noted:
             self._note_alarm()
@@ -473,7 +473,7 @@ class WorkerPlatform:
         return history
 
     def _note(self, event: Event) -> None:
-        """Note what the writers in KV have to know."""
+        """Record an event for the writers in KV."""
         if self.migration is not None and isinstance(event, PanelReported | PanelLeft):
             self.migration.note(event, self._clock.now_ms())
 

@@ -85,7 +85,7 @@ OTHER_ROUTES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request.
+    """An HTTP request, without the types of the runtime.
 
     Attributes:
         method: In capitals.
@@ -280,13 +280,13 @@ class RoomRoutes:
                 return json_answer(encode_presence(self.room.presence()))
 
     async def heartbeat(self, request: HttpRequest) -> Answer:
-        """Take a report of a visitor without a connection."""
+        """Handle a report of a visitor without a connection."""
         report = self.room.admission.decode(await self._read(request), epoch=self.room.epoch)
         take_report(self.room, report, address=request.header(ADDRESS), forwarded_for=None)
         return json_answer(encode_presence(self.room.presence()))
 
     async def leave(self, request: HttpRequest) -> Answer:
-        """Take a leave of a visitor without a connection."""
+        """Handle a leave of a visitor without a connection."""
         take_leave(self.room, self.room.admission.leave(await self._read(request)))
         return Answer(204)
 
@@ -307,7 +307,7 @@ class RoomRoutes:
         return json_answer(encode(asdict(self.room.platform.progress())))
 
     async def document_heartbeat(self, request: HttpRequest) -> Answer:
-        """Take a heartbeat of the planning document's app."""
+        """Handle a heartbeat of a legacy client."""
         document_heartbeat = document_api.decode_heartbeat(await self._read(request), self.room.config.moods)
         take_legacy_report(self.room, document_heartbeat)
         return json_answer(encode(document_api.presence_body(self.room.presence())))

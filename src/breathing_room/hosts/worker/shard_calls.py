@@ -1,4 +1,4 @@
-"""A room over several objects: what stands beside the room in each of them.
+"""A room over several objects: the replica in each of them, and the requests between them.
 
 The Worker routes a connection to the first object that has a place, in the order of
 ``core/replication/routing.py``. The first object, ``lobby``, holds all connections until it is full. Then the
@@ -78,7 +78,7 @@ def room_and_shard(name: str) -> tuple[str, int]:
 
 
 def routing_key(request: HttpRequest, address: str | None) -> bytes:
-    """Return what is the same in each handshake of a visitor: the ``sessionId`` of document clients, or the
+    """Return a key that all handshakes of a visitor share: the ``sessionId`` of document clients, or the
     address prefix.
 
     It is hashed at once (``rank_shards``), and neither stored nor sent.
@@ -211,7 +211,7 @@ class ReplicaCalls(ABC):
 
     @property
     def _has_keys(self) -> bool:
-        """Whether there are keys of visitors who came or went that were not sent."""
+        """Whether there are keys of visitors who joined or left that were not sent."""
         return self.replica.has_keys
 
     @abstractmethod
@@ -260,9 +260,7 @@ class ReplicaCalls(ABC):
     # --- Hibernation ---------------------------------------------------------------------------------------
 
     def save(self) -> bytes | None:
-        """Return the row to write, None if nothing changed or it was
-        written less than ``interval_ms`` ago.
-        """
+        """Return the row to write; None if nothing changed, or for ``interval_ms`` after the last one."""
         now_ms = self._now_ms()
         if not self._is_changed or now_ms < self._saved_at_ms + self.interval_ms:
             return None
@@ -383,7 +381,7 @@ class CoordinatorCalls(ReplicaCalls):
         return self.coordinator.shards
 
     def after_step(self) -> None:
-        """Note what the shards do not know, and use fewer of them if a quarter would do."""
+        """Note changes to send to the shards, and use fewer of them if a quarter would do."""
         super().after_step()
         coordinator, now_ms = self.coordinator, self._now_ms()
         if self._sums_dirty or self._has_keys:
@@ -401,7 +399,7 @@ class CoordinatorCalls(ReplicaCalls):
         return part.summary
 
     async def answer(self, path: str, body: bytes) -> bytes:
-        """Take a report of a shard, and answer with an update."""
+        """Handle a report of a shard, and answer with an update."""
         now_ms, shard = self._now_ms(), int(path)
         report = ShardReport.decode(body, self._moods_of)
         deltas, resync = self.coordinator.receive(shard, report, now_ms)
@@ -413,7 +411,7 @@ class CoordinatorCalls(ReplicaCalls):
         return update.encode(self._moods_of)
 
     async def sync(self) -> None:
-        """Send an update to each shard that did not ask for it in time by a report of its own."""
+        """Send an update to each shard that did not request it in time by a report of its own."""
         if self._is_syncing:
             return
         self._is_syncing = True
@@ -445,11 +443,11 @@ class CoordinatorCalls(ReplicaCalls):
             self.coordinator.reached(shard, self._now_ms())
 
     def _expire(self) -> None:
-        """Remove the shards that are gone, and follow their last deltas."""
+        """Remove the shards that are gone, and apply their last deltas."""
         self._receive(self.coordinator.expire(self._now_ms()))
 
     def connections_lost(self) -> None:
-        """Suspect all shards: a deploy or a crash closed our connections, and perhaps theirs."""
+        """Mark all shards suspect: a deploy or a crash closed our connections, and perhaps theirs."""
         self.coordinator.mark_all_suspect(self._now_ms())
         self._receive(())
         self._changed = True
@@ -462,7 +460,7 @@ class CoordinatorCalls(ReplicaCalls):
 
 
 class ShardCalls(ReplicaCalls):
-    """The replica of any other object: it sends reports to the first one, and takes updates.
+    """The replica of any other object: it sends reports to the first one, and applies its updates.
 
     Args:
         room: This object's part of the room.
@@ -486,13 +484,13 @@ class ShardCalls(ReplicaCalls):
         return self._synced_at_ms + self.interval_ms if is_due else None
 
     def after_step(self) -> None:
-        """Note what the coordinator does not know."""
+        """Note changes to send to the coordinator."""
         super().after_step()
         if bool(self._host.attached) != bool(self._sockets_reported):
             self._sums_dirty = True  # The coordinator removes a shard without connections.
 
     async def answer(self, path: str, body: bytes) -> bytes:
-        """Take an update; answer with a report if that has sums only, since an answer may be lost."""
+        """Apply an update; answer with a report if that has sums only, since an answer may be lost."""
         del path
         self._receive_update(CoordinatorUpdate.decode(body, self._moods_of))
         if self._has_keys:
@@ -511,7 +509,7 @@ class ShardCalls(ReplicaCalls):
             log.debug("the first object of room %s did not take a report: %s", self._host.name, error)
 
     async def send_report(self) -> None:
-        """Send a report to the coordinator, and take the update that it answers.
+        """Send a report to the coordinator, and apply the update in its answer.
 
         Raises:
             Exception: The request failed, with any error of the platform. Its keys are queued again.

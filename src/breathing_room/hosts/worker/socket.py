@@ -1,4 +1,4 @@
-"""A WebSocket that the edge's network holds while the object hibernates.
+"""A WebSocket of a Durable Object, which stays open while the object hibernates.
 
 The state of the connection is attached to it: role, visitor key, mood. So a room of a thousand connections
 needs no row for any of them, and the cost of a join does not grow with their number.
@@ -30,10 +30,10 @@ REPLACEMENT: Final = "\ufffd"
 
 
 class EdgeSocket(Connection):
-    """One WebSocket of the edge.
+    """A WebSocket of a Durable Object.
 
     Attributes:
-        websocket: The runtime's.
+        websocket: The WebSocket of the runtime.
         key: The key of its visitor, once it joined.
         mood: The visitor's mood, as the room numbers them.
         opened_at_ms: When it was opened.
@@ -111,20 +111,18 @@ class EdgeSocket(Connection):
         self.save_attachment()
 
     def ping(self) -> None:
-        """Do nothing: the runtime cannot send control pings, and the
-        network reports a connection that broke.
-        """
+        """Do nothing: the runtime cannot send control pings, and it reports every disconnect."""
 
     def close(self, code: int, reason: bytes = b"") -> None:
         """Begin the closing handshake."""
         if not self._closing:
             self._closing = True
             self.room.host.counters.closes[code] += 1
-            self._hang_up(code, reason.decode())
+            self._close_websocket(code, reason.decode())
             self.ended(graceful=False)
 
     def abort(self) -> None:
-        """Close with 1001: the runtime has no way to cut a socket off."""
+        """Close with 1001: the runtime cannot drop a connection."""
         self.close(GOING_AWAY)
 
     # --- Events of the runtime -----------------------------------------------------------------------------
@@ -151,7 +149,9 @@ class EdgeSocket(Connection):
         if not self._closing:
             self._closing = True
             # A handler that does not answer leaves the client waiting; 1005 and 1006 must not be sent.
-            self._hang_up(code if code in GRACEFUL_CODES and code != NO_STATUS else NORMAL_CLOSURE, "")
+            self._close_websocket(
+                code if code in GRACEFUL_CODES and code != NO_STATUS else NORMAL_CLOSURE, ""
+            )
 
     def _send(self, text: str) -> None:
         if self._closing:
@@ -161,7 +161,7 @@ class EdgeSocket(Connection):
         except Exception as error:  # noqa: BLE001 - any error of the runtime means that the socket is gone
             log.debug("a socket went away: %s", error)
 
-    def _hang_up(self, code: int, reason: str) -> None:
+    def _close_websocket(self, code: int, reason: str) -> None:
         try:
             self.websocket.close(code, reason)
         except Exception as error:  # noqa: BLE001 - as above

@@ -1,6 +1,4 @@
-"""The answers of v1 and their parts: what a server says over HTTP, and puts into the messages of a
-connection.
-"""
+"""Schemas of the HTTP responses of v1 and of their parts, which the messages of connections share."""
 
 from typing import Final, get_args
 

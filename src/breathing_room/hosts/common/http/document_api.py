@@ -32,7 +32,7 @@ CONFIG_OF_STORE_MODE: Final = {**CONFIG, "supportsWebSocket": False}
 def presence_body(presence: Presence) -> dict[str, Any]:
     """Return a presence in the form of the document API.
 
-    That form has no unknown count: it then holds ``low``, and at least 1, the client that asks.
+    That form has no unknown count: it then holds ``low``, and at least 1, the client that sent the request.
     """
     count = max(1, presence.low) if presence.count is None else presence.count
     return {
@@ -46,9 +46,7 @@ def presence_body(presence: Presence) -> dict[str, Any]:
 
 
 def read_mood(value: object, moods: tuple[str, ...]) -> str:
-    """Read a mood; one that the room does not declare is ``presence``
-    where that is declared, else unspoken.
-    """
+    """Read a mood; an undeclared one is read as ``presence`` if the room declares that, else as unspoken."""
     if isinstance(value, str) and value in moods:
         return value
     return "presence" if "presence" in moods else UNSPOKEN

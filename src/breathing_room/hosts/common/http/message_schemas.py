@@ -1,5 +1,5 @@
-"""The messages of v1: what clients send, over a connection or in the body of a request, and what connections
-are sent.
+"""Schemas of the messages of v1: those that clients send, over a connection or as a request body, and those
+that are sent to connections.
 """
 
 from typing import Final
@@ -18,13 +18,13 @@ from breathing_room.hosts.common.http.shapes import (
 )
 
 TOKEN_CHARACTERS_MAX: Final = 3_072
-"""A message has at most 4,096 bytes, and a token is not all of it."""
+"""The longest token: a message has at most 4,096 bytes, and the token is only a part of it."""
 
 PROOF_CHARACTERS_MAX: Final = 2_048
-"""As long as a token of Turnstile may be."""
+"""The longest proof of a human: that of a token of Turnstile."""
 
 LINGER_MS_MAX: Final = 10_000
-"""A reload takes two seconds or so; what lingers longer is a lease, and `grace_ms` is that."""
+"""The longest ``linger_ms``: a reload takes about two seconds; for longer absences there is ``grace_ms``."""
 
 _MOOD: Final = text(pattern=MOOD_NAME.pattern)
 _ROOM: Final = text(pattern=ROOM_NAME.pattern)
@@ -102,7 +102,7 @@ _EPOCH_OF_VISIT: Final = Field(
 
 
 def _later(field: Field) -> Field:
-    """Return a field that other messages have already, as one that this message does not have yet."""
+    """Return a field that other messages have already, marked as not yet served in this one."""
     return Field(field.name, field.schema, field.meaning, optional=True, served=False)
 
 

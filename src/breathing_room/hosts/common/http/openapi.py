@@ -1,6 +1,6 @@
-"""The HTTP interface, described in OpenAPI 3.1: what is served, and nothing else.
+"""The OpenAPI 3.1 description of the HTTP interface, without what is not served yet.
 
-The schemas are those of ``schemas.py``; here stand the paths.
+The schemas are those of ``schemas.py``; this module adds the paths.
 """
 
 from importlib.metadata import version
@@ -133,7 +133,7 @@ _OPERATOR: Final = {
 
 
 def openapi(config: ServerConfig) -> dict[str, Any]:
-    """Describe what this server answers.
+    """Return the OpenAPI document of this server.
 
     Args:
         config: Its moods stand in the schemas as an example: rooms may declare their own.

@@ -1,9 +1,9 @@
 """Every message, body and answer of v1, declared once as values.
 
 What is declared is what ``docs/reference/protocol.md`` promises: keys, types, units and limits, with those
-that are written down but not yet served (``served=False``). ``shapes.py`` says what is made of it. Tests hold
-these values against the encoders and decoders of ``core/wire.py`` and ``document_api.py``, and against
-recorded conversations.
+that are written down but not yet served (``served=False``). ``shapes.py`` lists what is generated from it.
+Tests hold these values against the encoders and decoders of ``core/wire.py`` and ``document_api.py``, and
+against recorded conversations.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ V1: Final = (*ANSWERS, *BODIES, *CLIENT_MESSAGES, *SERVER_MESSAGES, *PARTS)
 """The whole wire of v1: ``docs/reference/schemas/v1.json``, and the types of the browser client."""
 
 HTTP: Final = (*ANSWERS, *BODIES, *PARTS, *DOCUMENT_API, *OPERATIONS)
-"""What is said over HTTP: the components of ``/openapi.json``."""
+"""The request and response bodies of HTTP: the components of ``/openapi.json``."""
 
 ERRORS_TO_COME: Final[Mapping[str, tuple[int, str]]] = {
     "token_missing": (401, "this room asks for a token: try once more with one"),

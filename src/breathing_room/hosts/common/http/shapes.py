@@ -12,10 +12,10 @@ from typing import Any, Final, TypeAlias
 Schema: TypeAlias = dict[str, Any]
 
 WHOLE_MAX: Final = 2**53
-"""The greatest whole number that every reader of JSON holds exactly (RFC 8259, section 6)."""
+"""The greatest integer that every JSON parser holds exactly (RFC 8259, section 6)."""
 
 NOT_YET_SERVED: Final = "Not yet served."
-"""How a description begins of what clients must not rely on yet."""
+"""The beginning of the description of what clients must not rely on yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Field:
     Attributes:
         name: The key.
         schema: The JSON Schema of its value.
-        meaning: What it says, as Markdown without links, with the unit and what its absence means.
+        meaning: Its description, as Markdown without links, with the unit and what its absence means.
         optional: Whether it may be absent.
         served: Whether servers of this version send or read it; what is not served may always be absent.
         instead: Another key that may be there in place of this one; empty for none.
@@ -80,7 +80,7 @@ def list_of(item: Schema, *, high: int | None = None) -> Schema:
 
 
 def row(*items: tuple[str, Schema], null: bool = False) -> Schema:
-    """Describe an array with a fixed number of values, each with a name for its reader."""
+    """Describe an array with a fixed number of values (a tuple), each with a name for its reader."""
     return {
         "type": ["array", "null"] if null else "array",
         "prefixItems": [{"title": title, **item} for title, item in items],
@@ -102,7 +102,7 @@ def a(shape: str, *, null: bool = False) -> Schema:
 
 
 def type_is(name: str) -> Field:
-    """Declare the key that says which message it is."""
+    """Declare the key ``type``, which identifies the message."""
     return Field("type", {"const": name}, f"always `{name}`")
 
 

@@ -126,7 +126,7 @@ class Connection(ABC):
             self.close(BAD_MESSAGES)
 
     def ended(self, *, graceful: bool) -> None:
-        """Take the connection out of its room; only the first call counts.
+        """Remove the connection from its room; only the first call has an effect.
 
         Args:
             graceful: Whether the client left; otherwise its visitor has ``grace_ms`` to reconnect.

@@ -5,12 +5,12 @@ connections, when a turn ends, how a timer is set, and where a room is stored.
 
 Theory of operation
 -------------------
-A *turn* is one round of an event loop, or one call of a platform.
-``Broadcast`` and ``Send`` send nothing at once; they mark the connections that are owed a presence. At the
-end of the turn the room computes one presence, which is encoded once and sent to all of them. A burst of a
-hundred joins in one turn costs one presence and one encoding. A presence sent in answer to a connection is
-never older than the turn of its request. A turn ends early for a connection that is owed a presence and is
-sent an error, or ends, so that messages keep their order (``deliver``).
+A *turn* is one round of an event loop, or one call of a platform. ``Broadcast`` and ``Send`` send nothing at
+once; they mark the connections that are owed a presence. At the end of the turn the room computes one
+presence, which is encoded once and sent to all of them. A burst of a hundred joins in one turn costs one
+presence and one encoding. A presence sent in answer to a connection is never older than the turn of its
+request. A turn ends early for a connection that is owed a presence and is sent an error, or ends, so that
+messages keep their order (``deliver``).
 """
 
 from collections.abc import Callable

@@ -61,7 +61,7 @@ class Restored:
             config: Its config from now on.
             now_ms: The host's time.
             crashed: Whether the last run may have ended without a final save.
-            connection_is_lease: As of ``Room``.
+            connection_is_lease: As for ``Room``.
         """
         if self.snapshot is not None:
             return Room.restore(self.snapshot, config, now_ms=now_ms, connection_is_lease=connection_is_lease)
@@ -104,7 +104,7 @@ class RoomStore:
         return [key.removeprefix(NOTE) for key in await self._store.list(NOTE)]
 
     async def restore(self, name: str) -> Restored:
-        """Read a room. The count of one that cannot be decoded is unknown.
+        """Read the stored state of a room. If it cannot be decoded, the count is unknown.
 
         Raises:
             StoreError: The store failed.

@@ -1,3 +1,1 @@
-"""Store mode: a room that is only a store, with any number of writers and a controller that runs now and
-then.
-"""
+"""Store mode: rooms that exist only in a store, with many writers and a controller that runs periodically."""

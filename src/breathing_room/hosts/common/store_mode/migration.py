@@ -73,7 +73,7 @@ async def take_over(store: Store, config: StoreModeConfig, empty: Room, *, now_m
         now_ms: The time.
 
     Returns:
-        The room, or None if the store does not know it.
+        The room, or None if it is not in the store.
 
     Raises:
         StoreError: The store failed.

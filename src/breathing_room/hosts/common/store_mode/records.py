@@ -30,7 +30,7 @@ class RoomControl:
     Attributes:
         rates: The current rate, and those that a client may still act on, each with the time until when.
         changed_at_ms: When the rate last changed.
-        since_ms: Since when the controller has known this room.
+        since_ms: When the controller first recorded this room.
         expired: Leases that expired lately: when, and the ticket times 2^32. It does not identify the
             visitor.
         arrivals_per_ms: Reports stored, on average over ten minutes.
