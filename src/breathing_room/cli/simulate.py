@@ -174,9 +174,7 @@ def _read(
     policy: str | None,
     estimators: str | None,
 ) -> tuple[Scenario, Sequence[int]]:
-    """Load the scenario with the overrides of the command line, and
-    return it with the sizes of its crowds.
-    """
+    """Load the scenario with the overrides of the command line; return it with the sizes of its crowds."""
     run: dict[str, Any] = {"hours": hours, "mode": mode, "policy": policy}
     if estimators is not None:
         run["estimators"] = [part.strip() for part in estimators.split(",") if part.strip()]

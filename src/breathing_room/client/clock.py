@@ -10,9 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 
 SAMPLES = 8
-"""The best of the last few round trips counts, so that a slow network
-does not hide an old fast one for ever.
-"""
+"""Round trips kept; the best one counts, so that a slow network does not hide an older, faster one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class ConnectionLostError(BreathingRoomError):
             since.
 
         Source: Brooker, "Exponential backoff and jitter", AWS architecture blog, 2015: of the ways to
-        reconnect after an outage this one asks the least of the server.
+        reconnect after an outage this one puts the least load on the server.
         """
         if self.spread and not failures:
             return self.retry_ms / 1000
@@ -122,9 +122,7 @@ def error_from_response(
 
 
 def error_from_exception(error: BaseException) -> ConnectionLostError:
-    """Return the error that a failed connection attempt means; unlike
-    the system's text it names no address.
-    """
+    """Return the error that a failed connection attempt means; it names no address."""
     match error:
         case TimeoutError():
             reason = "no answer"

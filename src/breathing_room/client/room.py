@@ -2,11 +2,11 @@
 
 Theory of operation
 -------------------
-One task fetches the room's config, and then connects as it says: over
-a WebSocket (``room_connection.py``) or by polling (``polling.py``). When the connection is lost it starts
-over, after the wait that the close code asks for. An iteration waits for the latest presence and never for an
-older one: there is no queue to fall behind in. While there is no connection, or polls fail, the last presence
-stays valid for its ``stale_after_ms``, and is then yielded once more with the method ``stale``.
+One task fetches the room's config, and then connects as it says: over a WebSocket (``room_connection.py``) or
+by polling (``polling.py``). When the connection is lost it starts over, after the wait that the close code
+asks for. An iteration waits for the latest presence and never for an older one: there is no queue to fall
+behind in. While there is no connection, or polls fail, the last presence stays valid for its
+``stale_after_ms``, and is then yielded once more with the method ``stale``.
 """
 
 import asyncio

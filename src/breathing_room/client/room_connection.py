@@ -28,7 +28,7 @@ from breathing_room.core.wire import PING
 logger = logging.getLogger("breathing_room.client")
 
 TIME_AT_S: Final = (0.0, 0.2, 0.5, 1.0, 3.0)
-"""When the server's time is asked for, in seconds after the join; the browser client does the same."""
+"""When the server's time is requested, in seconds after the join; the browser client does the same."""
 
 
 class RoomConnection:

@@ -24,7 +24,7 @@ HEARTBEAT_MS_MIN: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class RoomInfo:
-    """What a client needs to know of a room.
+    """The config of a room, as far as a client needs it.
 
     Attributes:
         base: The server's URL, after redirects.

@@ -2,11 +2,11 @@
 
 Theory of operation
 -------------------
-A room knows its own sums, and those that its peers, the other
-replicas of the same room, sent last; on one machine there are none (``NO_PEERS``). From both follow the
-*counts* that are published (``summary.py``). Whenever they differ from the last ones the *version* rises.
-Effects name a version, and the presence of a version is described once, when the host asks for it: a burst of
-a hundred joins in one turn of the host costs a hundred additions, one description and one encoding.
+A room knows its own sums, and those that its peers, the other replicas of the same room, sent last; on one
+machine there are none (``NO_PEERS``). From both follow the *counts* that are published (``summary.py``).
+Whenever they differ from the last ones the *version* rises. Effects name a version, and the presence of a
+version is described once, when the host asks for it: a burst of a hundred joins in one turn of the host costs
+a hundred additions, one description and one encoding.
 
 Broadcasts are coalesced. The first change is broadcast at once, later ones when ``push_ms`` have passed,
 which grows with the number of subscribers; changes that cancel out are not broadcast at all. A connection
@@ -28,7 +28,7 @@ from breathing_room.core.summary import NO_PEERS, PeerState, Summary, counts
 
 
 class LastBroadcast(NamedTuple):
-    """The last broadcast: what every subscriber knows.
+    """The last broadcast: what every subscriber has received.
 
     Attributes:
         counts: Its counts.
@@ -70,11 +70,11 @@ class Broadcaster:
 
     @property
     def last(self) -> LastBroadcast:
-        """The last broadcast, to go on with after hibernation."""
+        """The last broadcast, to resume from after hibernation."""
         return self._last
 
     def resume(self, last: LastBroadcast) -> None:
-        """Go on from the last broadcast, after hibernation."""
+        """Resume from the last broadcast, after hibernation."""
         self._last = last
         self._presence = None
         self._compare()

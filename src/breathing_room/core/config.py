@@ -377,9 +377,7 @@ class RoomConfig:
         return self.heartbeat_lease_ms - self.heartbeat_ms / 2
 
     def reports_share(self, arrivals_per_ms: float) -> float:
-        """Return the share of the daily budget that reports arriving at
-        this rate spend; 0 without a budget.
-        """
+        """Return the share of the daily budget that is spent at this rate of reports; 0 without a budget."""
         return arrivals_per_ms * DAY_MS / self.reports_per_day if self.reports_per_day else 0.0
 
 

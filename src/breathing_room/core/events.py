@@ -120,9 +120,7 @@ class RateSet:
 
 @dataclass(frozen=True, slots=True)
 class SeatsTransferred:
-    """Another replica of this room is about to leave, and transfers the
-    seats of its panel: as in a snapshot.
-    """
+    """Another replica of this room, about to leave, transfers the seats of its panel as in a snapshot."""
 
     seats: Leases
 

@@ -2,10 +2,9 @@
 
 Theory of operation
 -------------------
-A visitor is a *member* from the first join until the lease ends. A
-heartbeat renews the lease; a leave ends it at once; a connection that ends without a leave shortens it to
-``grace_ms``, since most of those visitors come back. The count is the number of leases: nothing is counted up
-and down.
+A visitor is a *member* from the first join until the lease ends. A heartbeat renews the lease; a leave ends
+it at once; a connection that ends without a leave shortens it to ``grace_ms``, since most of those visitors
+come back. The count is the number of leases: nothing is counted up and down.
 
 A member is *suspect* while the lease goes on without a connection: the connection ended, or the room was
 restored from a snapshot and the visitor did not come back since (*restored*). Suspects are counted in

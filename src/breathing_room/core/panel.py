@@ -1,12 +1,12 @@
-"""The panel: visitors without a connection, counted from those of them who are asked to report.
+"""The panel: visitors without a connection, estimated from a sample of them, who report.
 
 Theory of operation
 -------------------
-Every visitor holds a ticket (``tickets.py``), the room publishes a
-rate (``rate.py``), and the visitors whose tickets are below the rate report: when they come, on a change of
-mood, when they leave, and otherwise rarely. A report whose ticket is not below the rate is answered and not
-kept, so a surge leaves nothing behind. Each visitor whose reports are kept has a *seat*: a lease. There are
-about as many as ``panel_size``, however large the crowd.
+Every visitor holds a ticket (``tickets.py``), the room publishes a rate (``rate.py``), and the visitors whose
+tickets are below the rate report: when they come, on a change of mood, when they leave, and otherwise rarely.
+A report whose ticket is not below the rate is answered and not kept, so a surge leaves nothing behind. Each
+visitor whose reports are kept has a *seat*: a lease. There are about as many as ``panel_size``, however large
+the crowd.
 
 Seats below theta are counted; the others wait until every client knows the rate that admitted them. The
 estimate of ``estimate/panel.py`` needs the rate at which leases expire; expiries are counted over a window of
@@ -163,14 +163,12 @@ class Panel:
 
     @property
     def rate(self) -> float:
-        """The share of visitors without a connection who are asked to report."""
+        """The sampling rate: the share of visitors without a connection who are sampled, and report."""
         return self._rate.current
 
     @property
     def rates(self) -> tuple[tuple[int, float], ...]:
-        """The rate in force, and those that a client may still act on,
-        each with the time until which it may.
-        """
+        """The rate in force, and those that a client may still act on, each with the time until then."""
         return self._rate.rates
 
     @property
@@ -212,7 +210,7 @@ class Panel:
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is no seat while every visitor is asked: then the estimate is exactly 0."""
+        """Whether there is no seat while every visitor is sampled: then the estimate is exactly 0."""
         return not self._seats and self._theta == 1.0
 
     @property
@@ -387,7 +385,7 @@ class Panel:
     # --- Snapshots -----------------------------------------------------------------------------------------
 
     def snapshot(self, now_ms: int) -> PanelSnapshot:
-        """Return everything to go on with."""
+        """Return the state to resume or restore from."""
         seats = [seat for seat in self._seats.values() if not seat.over_quota]
         expired = self._expired.values()
         return PanelSnapshot(
@@ -413,7 +411,7 @@ class Panel:
         )
 
     def resume(self, snapshot: PanelSnapshot, *, now_ms: int) -> None:
-        """Go on after hibernation; the panel is new."""
+        """Resume after hibernation; the panel is new."""
         self._since_ms = snapshot.since_ms
         self._arrivals_per_ms = snapshot.arrivals_per_ms
         self._arrived_at_ms = snapshot.arrived_at_ms
@@ -427,7 +425,7 @@ class Panel:
     def restore(
         self, snapshot: PanelSnapshot, mood_here: Sequence[int], *, elapsed_ms: int, now_ms: int
     ) -> None:
-        """Go on after a restart: seats keep what is left of their leases, and are suspect until they report.
+        """Restore after a restart: seats keep what is left of their leases, and are suspect until a report.
 
         Clients go on acting on the rate that they know, so that is kept too. The rate of expiries is
         learned again, since most restored leases expire for another reason.

@@ -1,7 +1,7 @@
-"""The rate: the share of visitors without a connection who are asked to report.
+"""The sampling rate: the share of visitors without a connection who report.
 
 Intuition: the error of an estimate depends on the number of reports, not on their share. So as many visitors
-are asked as make about ``panel_size`` seats, and all of them while the crowd is smaller than that.
+are sampled as make about ``panel_size`` seats, and all of them while the crowd is smaller than that.
 
 Rules. The rate falls at once, since a surge must be stopped. It rises only when the last change has settled,
 and no further than the upper end of what the seats allow: few of them may stand for many people by chance,
@@ -9,10 +9,10 @@ none at all for up to four over the rate. So after a crowd has left, the rate re
 and no surge follows. In between the rate stays, since a published rate is cached: it is moved only when the
 number of seats is further from ``panel_size`` than chance explains (four standard deviations).
 
-While only a sample is asked, the seats are checked regularly, and not only on a report: without any visitor
+While only a sample reports, the seats are checked regularly, and not only on a report: without any visitor
 left to report, nothing else would ever raise the rate again.
 
-A rise costs a little bias. It comes when few report; those then weigh less beside the newly asked, so an
+A rise costs a little bias. It comes when few report; those then weigh less beside the newly sampled, so an
 estimate that was too low by chance is corrected, and one that was too high is not. That adds about ``1 /
 panel_size`` of the crowd, and fades as visits end.
 
@@ -91,13 +91,11 @@ class Rate:
 
     @property
     def rates(self) -> tuple[tuple[int, float], ...]:
-        """The current rate, and those that a client may still act on,
-        each with the time until which it may.
-        """
+        """The rate in force, and those that a client may still act on, each with the time until then."""
         return ((0, self.current), *self._before)
 
     def resume(self, rates: tuple[tuple[int, float], ...], changed_at_ms: int, now_ms: int) -> None:
-        """Go on with the rates of a snapshot or of another replica."""
+        """Resume with the rates of a snapshot or of another replica."""
         (_, self.current), *before = rates
         self._before = deque(before)
         self.changed_at_ms = changed_at_ms

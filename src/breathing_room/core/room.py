@@ -7,10 +7,10 @@ number.
 
 Theory of operation
 -------------------
-A room has three parts. *Members* (``members.py``) are the visitors
-with a connection; each has a lease. The *panel* (``panel.py``) is visitors without one: some of them report,
-and stand for the others; a visitor who gets a connection leaves the panel. The *broadcaster*
-(``broadcaster.py``) decides what is published of both, to whom, and when.
+A room has three parts. *Members* (``members.py``) are the visitors with a connection; each has a lease. The
+*panel* (``panel.py``) is visitors without one: some of them report, and stand for the others; a visitor who
+gets a connection leaves the panel. The *broadcaster* (``broadcaster.py``) decides what is published of both,
+to whom, and when.
 
 ``step`` takes an event and returns effects: first, deadlines that are due are handled, then the event is
 applied, then the room decides what to send and to save, and when it wants its timer. Replicas of one room on

@@ -155,11 +155,11 @@ class RoomState:
 
     @property
     def last_broadcast(self) -> LastBroadcast:
-        """The last broadcast: what every subscriber knows."""
+        """The last broadcast: what every subscriber has received."""
         return self._broadcaster.last
 
     def resume_broadcasts(self, last: LastBroadcast | None) -> None:
-        """Go on from the last broadcast; None takes the current counts as broadcast."""
+        """Resume from the last broadcast; None takes the current counts as broadcast."""
         if last is None:
             self._broadcaster.settle(label_shown=self._broadcaster.last.label_shown)
         else:
@@ -190,7 +190,7 @@ class RoomState:
         )
 
     def snapshot(self, *, connected: bool = True) -> Snapshot:
-        """Return everything that the room needs to go on, except connections, which the host keeps.
+        """Return the state to resume or restore from, except connections, which the host keeps.
 
         Args:
             connected: Whether members with a connection are included: a host that keeps them with their
@@ -259,7 +259,7 @@ class RoomState:
         observers: Iterable[Connection] = (),
         connection_is_lease: bool = False,
     ) -> Self:
-        """Go on after hibernation: the host kept the connections meanwhile.
+        """Resume after hibernation: the host kept the connections meanwhile.
 
         Args:
             snapshot: Taken after the last step.

@@ -1,4 +1,4 @@
-"""The snapshot of a room: everything that it needs to go on.
+"""The snapshot of a room: its state, as it is stored.
 
 Leases are kept in columns, 22 bytes each for members and 26 for seats of the panel, so that a snapshot of
 100,000 visitors is taken in milliseconds and written as one value. The encoding is that of ``codec.py``, with

@@ -87,9 +87,7 @@ NO_PEERS: Final = PeerState()
 
 
 def as_suspect(summary: Summary) -> Summary:
-    """Return the summary of a replica that is suspect: its members are
-    suspect, its seats left from before.
-    """
+    """Return the summary of a suspect replica: its members are suspect, its seats left from before."""
     panel = summary.panel
     return replace(
         summary,

@@ -1,4 +1,4 @@
-"""Tickets: which visitors are asked to report.
+"""Tickets: which visitors are in the sample, and report.
 
 Every visitor holds a ticket, a number in [0, 1) that follows from the visitor id, the room and the epoch.
 Visitors with a ticket below the published rate report; the others only read. A ticket is drawn once for a

@@ -5,11 +5,10 @@ poll`` and the simulator run this file; the browser's ``polling.js`` implements 
 
 Theory of operation
 -------------------
-A client *polls* the presence, which may come from a cache, every
-``poll_ms``. The presence holds the sample rate in force, and with it the client knows whether it is in the
-sample: its ticket, drawn once for the whole visit, is below the rate. A client in the sample *reports*: at
-the start of its visit, on a change of mood, and otherwise once a ``heartbeat_ms``. All others only poll. No
-client draws a random number for each report.
+A client *polls* the presence, which may come from a cache, every ``poll_ms``. The presence holds the sample
+rate in force, and with it the client knows whether it is in the sample: its ticket, drawn once for the whole
+visit, is below the rate. A client in the sample *reports*: at the start of its visit, on a change of mood,
+and otherwise once a ``heartbeat_ms``. All others only poll. No client draws a random number for each report.
 
 A report is repeated until it is acknowledged, after waits with full jitter. One that the server rejects with
 a time to retry after is not simply repeated: the rate may have fallen meanwhile, so the client polls first.

@@ -46,9 +46,7 @@ EMPTY: Final = Estimate(0.0, 0.0, 0.0)
 
 
 def sum_estimates(*estimates: Estimate) -> Estimate:
-    """Add independent estimates: their variances add, and so do the
-    squares of the distances of their ends.
-    """
+    """Add independent estimates: variances add, and so do the squared distances of the ends."""
     if len(estimates) == 1:
         return estimates[0]
     count = sum(estimate.count for estimate in estimates)

@@ -156,9 +156,7 @@ class LegacySamplingEstimator:
         return True
 
     def remove(self, session: VisitorKey) -> None:
-        """Remove a session that is counted in another way from now on;
-        its random reports stay in the window.
-        """
+        """Remove a session that is counted otherwise from now on; its random reports stay in the window."""
         self._sessions.pop(session, None)
 
     def expire(self, now_ms: int) -> None:
@@ -174,7 +172,7 @@ class LegacySamplingEstimator:
             self._recent_until_ms = None
 
     def snapshot(self, now_ms: int) -> LegacySnapshot:
-        """Return everything to go on with."""
+        """Return the state to restore from."""
         sessions = self._sessions.values()
         return LegacySnapshot(
             keys=b"".join(self._sessions),
@@ -188,7 +186,7 @@ class LegacySamplingEstimator:
     def restore(
         self, snapshot: LegacySnapshot, mood_here: Sequence[int], *, elapsed_ms: int, now_ms: int
     ) -> None:
-        """Go on from a snapshot; the estimator is new.
+        """Restore the state of a snapshot; the estimator is new.
 
         Sessions are remembered over a restart, or all of them would count as first reports again. While the
         server was down no report could be received, so the window skips that time; if it was longer than the

@@ -1,6 +1,6 @@
-"""The panel: estimate a crowd from the visitors who are asked to report.
+"""The panel: estimate a crowd from the visitors in a sample, who report.
 
-Intuition: ask one in ``1 / θ`` of the visitors; each who reports stands for ``1 / θ``. A ticket that each
+Intuition: sample one in ``1 / θ`` of the visitors; each of them stands for ``1 / θ``. A ticket that each
 visitor holds for the whole visit decides whether it is asked, so the same visitors go on reporting, and the
 sample is one of visitors, not of heartbeats.
 
@@ -112,7 +112,7 @@ class PanelSums:
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is no seat while every visitor is asked: then the estimate is exactly 0."""
+        """Whether there is no seat while every visitor is sampled: then the estimate is exactly 0."""
         return not self.seats and self.theta == 1.0
 
     def plus(self, other: Self) -> Self:

@@ -296,9 +296,7 @@ class Coordinator:
                 self.touch(now_ms)
 
     def mark_all_suspect(self, now_ms: int) -> None:
-        """Suspect all shards until they report: the coordinator lost its
-        connections, and they may have, too.
-        """
+        """Mark all shards suspect until they report: the coordinator lost its connections."""
         self._append(Delta(sender=self.own, lease_ms=0, leaving=True))
         self._members.own = (self.own[0], now_ms)
         self.touch(now_ms)
@@ -357,7 +355,7 @@ class Coordinator:
         return state.called_at_ms + (2 * interval_ms if state.peer.suspect_since_ms == inf else interval_ms)
 
     def _remove(self, shard: int) -> Delta:
-        """Remove a shard, and append its leaving to the log."""
+        """Remove a shard, and append its leave to the log."""
         peer = self._states.pop(shard).peer
         self._members.drop(peer.id)
         leaving = Delta(sender=peer.id, lease_ms=0, leaving=True)
@@ -373,7 +371,7 @@ class Coordinator:
     # --- Hibernation ---------------------------------------------------------------------------------------
 
     def encode(self, moods_of: MoodsOf) -> bytes:
-        """Encode everything to go on with after hibernation."""
+        """Encode the state that hibernation must not lose."""
         states = self._states.items()
         head = {
             "own": self.own,
@@ -401,7 +399,7 @@ class Coordinator:
         return pack(head, *(encode_delta(delta, moods_of) for delta in deltas))
 
     def resume(self, value: bytes, moods_of: MoodsOf) -> None:
-        """Decode what ``encode`` returned, and go on from it.
+        """Decode what ``encode`` returned, and resume from it.
 
         Raises:
             HostError: It is damaged.

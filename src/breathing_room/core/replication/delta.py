@@ -43,9 +43,7 @@ PeerId: TypeAlias = tuple[str, int]
 """The name of a replica and its epoch. One that restarts has another epoch, and so is another peer."""
 
 EntryId: TypeAlias = tuple[int, int]
-"""The position of an entry in the log: its time in ms, by the clock of
-the log, and its number within that.
-"""
+"""The position of an entry in the log: its time in ms, by the log's clock, and its number within that."""
 
 BEGINNING: Final[EntryId] = (0, 0)
 """The position before all entries."""

@@ -2,11 +2,11 @@
 
 Theory of operation
 -------------------
-The room itself counts who is here, and decides what is broadcast
-(``room.py``). The replica stands before it: events of the host go through ``step``, deltas of peers through
-``receive``, and the state of the peers reaches the room as an event (``PeersChanged``). However many events
-follow from one of these, the room decides once, when all are applied: the state in between is not consistent.
-How deltas travel is up to the host.
+The room itself counts who is here, and decides what is broadcast (``room.py``). The replica stands before it:
+events of the host go through ``step``, deltas of peers through ``receive``, and the state of the peers
+reaches the room as an event (``PeersChanged``). However many events follow from one of these, the room
+decides once, when all are applied: the state in between is not consistent. How deltas travel is up to the
+host.
 
 *Claims.* A visitor who joins is *claimed* by the next delta (``compose``). The last to claim a visitor counts
 it, and as deltas are in one order for all replicas, they agree which that is. So a claim of a peer that comes
@@ -132,7 +132,7 @@ class Replica:
 
     @property
     def has_keys(self) -> bool:
-        """Whether a visitor came or left whom the next delta is to name."""
+        """Whether a visitor joined or left whom the next delta is to name."""
         return bool(self._claimed or self._disconnected)
 
     @property
@@ -268,7 +268,7 @@ class Replica:
         return self._conclude(now_ms)
 
     def adopt(self, connection: Connection, visitor: VisitorKey, mood: int, peer: PeerId) -> None:
-        """Go on with a connection that was on standby before hibernation."""
+        """Resume a connection that was on standby before hibernation."""
         self._standby.setdefault(visitor, Standby(peer, mood, [])).connections.append(connection)
         self._visitor_of[connection] = visitor
         self.room.apply(ObserverJoined(connection), now_ms=self.room.now_ms)
@@ -319,9 +319,7 @@ class Replica:
                 self._claim(visitor)
 
     def _release(self, peer: PeerId, now_ms: int) -> None:
-        """Count the visitors here who have connections here and were counted at a peer that is suspect or
-        gone.
-        """
+        """Count the visitors with connections here who were counted at a peer that is suspect or gone."""
         for visitor in [visitor for visitor, standby in self._standby.items() if standby.peer == peer]:
             self._take_back(visitor, now_ms)
 

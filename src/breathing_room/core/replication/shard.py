@@ -230,7 +230,7 @@ class Shard:
         )
 
     def encode(self, moods_of: MoodsOf) -> bytes:
-        """Encode everything to go on with after hibernation."""
+        """Encode the state that hibernation must not lose."""
         head = {
             "own": self.own,
             "read": self.read,
@@ -240,7 +240,7 @@ class Shard:
         return pack(head, *([] if self._update is None else [self._update.encode(moods_of)]))
 
     def resume(self, value: bytes, moods_of: MoodsOf) -> None:
-        """Decode what ``encode`` returned, and go on from it.
+        """Decode what ``encode`` returned, and resume from it.
 
         Raises:
             HostError: It is damaged.

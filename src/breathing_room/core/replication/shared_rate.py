@@ -69,7 +69,7 @@ def decode_rate(value: bytes) -> RateSet:
 
 
 ALL_REPORT: Final = ((0, 1.0),)
-"""Every visitor is asked to report, and none acts on any other rate."""
+"""Every visitor is sampled, and no client acts on any other rate."""
 
 
 class RateChange(NamedTuple):

@@ -19,10 +19,10 @@ computes it.
 
 What a crash may lose
 ---------------------
-When the process dies, each visitor is restored as of some instant
-of the last ``loss_ms``: here or not, with that ticket and that mood. Heartbeats are those from before then,
-and may be older still by ``heartbeat_lag_ms`` at most; so a reader extends leases by that. To both comes the
-time that the host's timer and the store's put take.
+When the process dies, each visitor is restored as of some instant of the last ``loss_ms``: here or not, with
+that ticket and that mood. Heartbeats are those from before then, and may be older still by
+``heartbeat_lag_ms`` at most; so a reader extends leases by that. To both comes the time that the host's timer
+and the store's put take.
 
 One write a second to one key
 -----------------------------
@@ -30,10 +30,12 @@ Some stores reject more (Workers KV,
 https://developers.cloudflare.com/kv/platform/limits/). A write that comes too soon waits for its second, and
 a later one replaces it.
 
-State ----- ``every`` and ``bucketed`` know no seats but those of the batch, so that several writers may share
-a store, each under its own prefix. A leave is then a record like any other, since another writer may hold an
-older one; and a mood lasts for one lease after it was last named, so a heartbeat should name it. The others
-keep the seats of the room, and are its only writer.
+State
+-----
+``every`` and ``bucketed`` keep no seats but those of the batch, so that several writers may share a store,
+each under its own prefix. A leave is then a record like any other, since another writer may hold an older
+one; and a mood lasts for one lease after it was last named, so a heartbeat should name it. The others keep
+the seats of the room, and are its only writer.
 """
 
 from collections.abc import Mapping

@@ -56,7 +56,5 @@ class LazyPolicy(StatefulPolicy):
         return self._window_ends_at_ms if self._changed else None
 
     def writes_per_day(self, traffic: Traffic) -> float:
-        """One a window and one a change of each seat, and never more
-        than there are reports: an upper bound.
-        """
+        """One a window and one a change of each seat, or one a report if those are fewer: an upper bound."""
         return min(traffic.reports, traffic.seats * DAY_MS / self.window_ms + traffic.changes)

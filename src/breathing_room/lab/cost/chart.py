@@ -39,7 +39,7 @@ class Series:
 
 
 def draw(series: Sequence[Series], title: str, *, mark: float | None = None) -> str:
-    """Draw lines.
+    """Draw the lines as SVG.
 
     Args:
         series: At least one, each of at least two points.
@@ -131,7 +131,7 @@ def _cross(x: float, y: float, color: str) -> str:
 
 
 def _at(points: Sequence[tuple[float, float]], people: float) -> float:
-    """Read a line between two of its points, straight on logarithmic axes."""
+    """Interpolate a line between two of its points, straight on logarithmic axes."""
     for (left, low), (right, high) in pairwise(points):
         if people <= right:
             share = (log10(people) - log10(left)) / (log10(right) - log10(left))

@@ -45,7 +45,7 @@ class Counted:
 
     Attributes:
         totals: By counter.
-        started_at_s: When the server started, Unix time; None where that is not said.
+        started_at_s: When the server started, Unix time; None if the metrics do not include it.
     """
 
     totals: Mapping[str, Decimal]
@@ -53,7 +53,7 @@ class Counted:
 
 
 def read_metrics(text: str) -> Counted:
-    """Read the text format of Prometheus.
+    """Parse the text format of Prometheus.
 
     Raises:
         ConfigError: It is none, or of something else than a Breathing Room server.
@@ -77,10 +77,10 @@ def read_metrics(text: str) -> Counted:
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """A month of what was counted, on some provider.
+    """The operations that a server counted, scaled to a month and priced on one provider.
 
     Attributes:
-        name: As what it is priced.
+        name: What it is priced as.
         currency: Of the bill.
         base: What the plan costs.
         lines: The bill.
@@ -100,11 +100,11 @@ class Projection:
 def project(
     counted: Counted, over_s: Decimal, book: Book, *, rounding: str = BELIEVED
 ) -> tuple[Projection, ...]:
-    """Scale to a month, and price.
+    """Scale the operations to a month, and price them.
 
     Args:
         counted: What was counted.
-        over_s: How long that took.
+        over_s: How long the server counted.
         book: The prices.
         rounding: How what is billed is rounded.
 

@@ -36,7 +36,7 @@ class CrowdProfile:
     leaves_share: Decimal = Decimal("0.92")
 
     def __post_init__(self) -> None:
-        """Refuse a crowd that cannot be."""
+        """Reject values out of range."""
         if not 1 <= self.people <= PEOPLE_MAX:
             raise ConfigError(f"people must be from 1 to {PEOPLE_MAX:,}, not {self.people:,}")
         if not 0 < self.hours <= 24:
@@ -62,9 +62,7 @@ class CrowdFigures:
         self.joins = (self.people * self.month / self.visit).named("joins", "a month")
 
     def repeats(self, every: Figure) -> Figure:
-        """Return how often in a visit something is done that is repeated
-        at an interval, joining not counted.
-        """
+        """Return how often in a visit an action at an interval is repeated, not counting the join."""
         return 1 / (exp(every / self.visit) - 1)
 
     def polls(self, every: Figure) -> Figure:
@@ -95,5 +93,5 @@ class CrowdFigures:
         return self.month / (lifetime + self.month / requests)
 
     def per_second(self, month: Figure, name: str, unit: str = "a second") -> Figure:
-        """Return the rate of what is done so often in a month."""
+        """Convert a number a month to a rate per second."""
         return (month / self.month).named(name, unit)

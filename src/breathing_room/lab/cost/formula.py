@@ -1,4 +1,4 @@
-"""Numbers that remember how they were computed.
+"""Numbers with the formulas that they were computed by.
 
 A ``Figure`` is computed with as any number is; beside its value it carries the formula, once in words and
 once with the numbers put in. So each formula is written once, as code, and ``--explain`` prints what was
@@ -55,17 +55,17 @@ class Figure:
 
     @property
     def text(self) -> str:
-        """Its name, or its formula, in the formulas of others."""
+        """Its name, or its formula, as the formulas of others show it."""
         return self.name or self.formula
 
     @property
     def formula(self) -> str:
-        """How it is computed, in words."""
+        """The formula in words, such as ``people × month / poll``."""
         return self._write([part.text for part in self.parts]) or self.name or number(self.value)
 
     @property
     def numbers(self) -> str:
-        """How it is computed, with the numbers put in."""
+        """The formula with numbers in place of words, such as ``10,000 × 2,592,000 / 30``."""
         return self._write(
             [number(part.value) if part.name else part.numbers for part in self.parts]
         ) or number(self.value)
@@ -78,9 +78,7 @@ class Figure:
         return self.pattern.format(*fenced)
 
     def definitions(self) -> Iterator["Figure"]:
-        """Yield the named figures that it is computed from, each once
-        and after its own parts; itself last.
-        """
+        """Yield the named figures in its formula, each once and after those in its own; itself last."""
         seen: set[str] = set()
 
         def walk(figure: "Figure") -> Iterator["Figure"]:
@@ -122,37 +120,37 @@ class Figure:
 
 
 def figure(value: Number) -> Figure:
-    """Take a plain number as a figure."""
+    """Convert a plain number to a ``Figure``."""
     return value if isinstance(value, Figure) else Figure(Decimal(value))
 
 
 def given(value: Decimal | int | str, name: str, unit: str = "", source: str = "given") -> Figure:
-    """Make a named figure that is not computed, with its source."""
+    """Create a named figure that is an input and not computed, with its source."""
     return Figure(Decimal(value), name=name, unit=unit, source=source)
 
 
 def most(*numbers: Number) -> Figure:
-    """Take the largest."""
+    """Return the largest of some figures."""
     return _call("max", max, *numbers)
 
 
 def least(*numbers: Number) -> Figure:
-    """Take the smallest."""
+    """Return the smallest of some figures."""
     return _call("min", min, *numbers)
 
 
 def up(value: Number) -> Figure:
-    """Round up to a whole number."""
+    """Round a figure up to a whole number."""
     return _call("up", lambda number: number.to_integral_value(ROUND_CEILING), value)
 
 
 def exp(value: Number) -> Figure:
-    """Compute e to the power of something."""
+    """Return e to the power of a figure."""
     return _call("exp", Decimal.exp, value)
 
 
 def root(value: Number) -> Figure:
-    """Compute a square root."""
+    """Return the square root of a figure."""
     return _call("sqrt", Decimal.sqrt, value)
 
 

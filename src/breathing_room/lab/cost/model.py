@@ -2,9 +2,9 @@
 
 Theory of operation
 -------------------
-For a steady crowd a strategy (``strategy.py``) gives its *usage*: how
-much of each item of the price book a month takes, as formulas (``formula.py``). The book makes lines of a
-bill of it. The strategy's *loads* are held against the limits that no money removes.
+For a steady crowd a strategy (``strategy.py``) gives its *usage*: how much of each item of the price book a
+month takes, as formulas (``formula.py``). The book makes lines of a bill of it. The strategy's *loads* are
+held against the limits that no money removes.
 """
 
 from dataclasses import dataclass, replace
@@ -172,7 +172,7 @@ def breaks_at(strategy: Strategy, crowd: CrowdProfile, book: Book, *, plan: str)
     """Find the smallest crowd that breaks each limit, within 1 in 1,000; limits that no crowd breaks are left
     out.
 
-    Loads grow with the crowd, so it is sought by halving.
+    Loads grow with the crowd, so it is found by bisection.
     """
 
     def broken(people: int) -> dict[str, Load]:

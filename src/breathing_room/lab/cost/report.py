@@ -76,7 +76,7 @@ def notes(bills: Iterable[Bill], today: date) -> list[str]:
 
 
 def worst_grade(made: Bill) -> str:
-    """Name the worst grade of the prices of a bill: V, T or M."""
+    """Return the worst grade of the prices of a bill: V, T or M."""
     grades = {made.base_source.grade, *(line.item.source.grade for line in made.lines)}
     return next(grade for grade in reversed(GRADES) if grade in grades)
 
@@ -90,7 +90,7 @@ def broken_words(load: Load, at_people: int | None) -> str:
 def otherwise(
     strategy: Strategy, assumption: Assumption, crowd: CrowdProfile, book: Book, *, plan: str, rounding: str
 ) -> Bill | None:
-    """Price what holds if an assumption of a strategy does not; None where the bill does not depend on it."""
+    """Price the settings that apply if an assumption of a strategy fails; None where it has no effect."""
     if assumption.otherwise is None:
         return None
     return bill(changed(strategy, assumption.otherwise), crowd, book, plan=plan, rounding=rounding)

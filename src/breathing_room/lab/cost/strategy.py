@@ -2,9 +2,9 @@
 
 Theory of operation
 -------------------
-A strategy has three parts: how people *report*, how the room *stores*
-what they report, and how people *read* the number. Each part has a kind, its words for the table, and its
-formulas. What a month takes of the price book is the sum of the parts (``composed``).
+A strategy has three parts: how people *report*, how the room *stores* what they report, and how people *read*
+the number. Each part has a kind, its words for the table, and its formulas. What a month takes of the price
+book is the sum of the parts (``composed``).
 
 What can be set about a strategy are its *knobs*: the parameters of the function that builds it, or of those
 that build its parts, each declared with ``knob()`` as the parameter's default. A ``Builder`` checks the
@@ -32,7 +32,7 @@ from breathing_room.lab.cost.formula import Figure, figure, given, least, root
 FREE: Final = "free"
 
 Setting: TypeAlias = Decimal | bool
-"""What a knob is set to: a number, or a switch."""
+"""The value of a knob: a number, or a switch."""
 
 Usage: TypeAlias = Mapping[str, Figure]
 """How much of each item of the provider a month takes."""
@@ -202,7 +202,7 @@ def panel_share(size: Figure, crowd: CrowdFigures) -> Figure:
 
 
 def every(month: Figure, seconds: Figure) -> Figure:
-    """Return how often something is done in a month that is done every so many seconds; 0 s: never."""
+    """Return how often a month an action is repeated that is due every so many seconds; 0 s: never."""
     return month / seconds if seconds.value else figure(0)
 
 
@@ -280,7 +280,7 @@ class Strategy:
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """What can be set about a strategy: a number, or a switch.
+    """A parameter of a strategy: a number, or a switch.
 
     Attributes:
         default: What it is if it is not set.
@@ -383,5 +383,5 @@ class Builder:
 
 
 def builder(build: Callable[..., Strategy]) -> Builder:
-    """Make a function the builder of the strategy of its name."""
+    """Turn a function into the ``Builder`` of the strategy of its name; a decorator."""
     return Builder(build.__name__.replace("_", "-"), build)

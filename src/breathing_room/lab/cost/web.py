@@ -1,9 +1,9 @@
 """What a room costs, as a page on this machine: sliders for the crowd, and the bills that ``breathing-room
 cost`` computes.
 
-The page (``web/cost``) holds no prices and no formula. It asks ``cost.json``, and shows ``cost.svg``. A bill
-takes a third of a second of a core, so no server of rooms answers it: ``breathing-room cost --web`` does, to
-its own machine.
+The page (``web/cost``) holds no prices and no formula. It requests ``cost.json``, and shows ``cost.svg``. A
+bill takes a third of a second of a core, so no server of rooms answers it: ``breathing-room cost --web``
+does, to its own machine.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ ERROR_MOST: Final = Decimal(50)
 
 
 def panel_of(error_percent: Decimal) -> int:
-    """Return how many must report for a standard error: 1 / error squared."""
+    """Return the panel size for a relative standard error: 1 / error squared."""
     return round(1 / (error_percent / 100) ** 2)
 
 

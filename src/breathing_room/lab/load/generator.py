@@ -2,10 +2,10 @@
 
 Theory of operation
 -------------------
-The number of participants is constant: each one that leaves is
-replaced. Visits are exponential and changes of mood a Poisson process, and both are memoryless: in place of a
-timer for each participant there is one clock for all of them, which ticks at the sum of all rates, and each
-tick picks a participant at random. That has the same law.
+The number of participants is constant: each one that leaves is replaced. Visits are exponential and changes
+of mood a Poisson process, and both are memoryless: in place of a timer for each participant there is one
+clock for all of them, which ticks at the sum of all rates, and each tick picks a participant at random. That
+has the same law.
 
 The kinds of load say how participants join, receive presences and leave: ``SocketLoad`` over WebSockets,
 ``PollLoad`` and ``LegacyLoad`` over HTTP. All of them observe the room at intervals, and compare its count
@@ -234,9 +234,7 @@ class LoadGenerator(Generic[P]):
         raise NotImplementedError
 
     def _in_flight_s(self, presence: Presence) -> float:
-        """Return the greatest age of a presence, with the time that a
-        join or leave takes to reach the room.
-        """
+        """Return the greatest age of a presence, plus the delay of a join or leave on its way."""
         raise NotImplementedError
 
     async def _leave(self) -> None:

@@ -2,11 +2,11 @@
 
 Theory of operation
 -------------------
-Each participant has a time of its next request, and one heap holds
-all of them by that time. Due requests wait in one queue for a few drivers, each with a persistent connection
-of its own. So the number of connections does not grow with the number of participants, and no request waits
-for the answer to another participant's. A participant who leaves sends no more requests but the leave, behind
-a report that is on its way.
+Each participant has a time of its next request, and one heap holds all of them by that time. Due requests
+wait in one queue for a few drivers, each with a persistent connection of its own. So the number of
+connections does not grow with the number of participants, and no request waits for the answer to another
+participant's. A participant who leaves sends no more requests but the leave, behind a report that is on its
+way.
 
 Participants who poll go by the room's ``heartbeat_ms`` and ``poll_ms``. Legacy clients go by the constants of
 their kind, and a server that counts them relies on those; scaled down, they would be other clients.

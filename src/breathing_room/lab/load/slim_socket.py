@@ -48,13 +48,13 @@ class SlimSocket(asyncio.Protocol):
         self._error: ConnectionLostError | RefusedError | None = None
 
     def opened(self) -> None:
-        """Act on the handshake being done."""
+        """Handle a completed handshake."""
 
     def received(self, message: bytes, frame_bytes: int) -> None:
-        """Act on a text message, given its size on the wire too."""
+        """Handle a text message; its size is that on the wire."""
 
     def lost(self, reason: str, error: ConnectionLostError | RefusedError | None) -> None:
-        """Act on the end of the connection.
+        """Handle the end of the connection.
 
         Args:
             reason: A close code, ``HTTP`` and a status, or what the server did wrong.
@@ -102,7 +102,7 @@ class SlimSocket(asyncio.Protocol):
             self._transport.write(Frame(opcode, payload).serialize(mask=True))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for a WebSocket."""
+        """Send the handshake."""
         self._transport = cast("asyncio.Transport", transport)
         self._buffer = b""
         self._open = False
@@ -178,7 +178,7 @@ class SlimSocket(asyncio.Protocol):
 
 
 def handshake(host: str, path: str) -> str:
-    """Write the request that asks for a WebSocket, but for its key.
+    """Build the request of the handshake, without its key.
 
     Args:
         host: The host as the URL has it, with its port if that is not the usual one.

@@ -90,7 +90,7 @@ class SocketParticipant(SlimSocket):
         self.close_normally()
 
     def opened(self) -> None:
-        """Join."""
+        """Send the join message."""
         self.send(json.dumps({"type": "join", "visitor": self.visitor, "mood": self.mood}).encode())
         self.stage = Stage.JOINING
         self.crowd.add(self)
@@ -120,7 +120,7 @@ class SocketParticipant(SlimSocket):
 
 @lru_cache(maxsize=64)
 def read(message: bytes) -> Presence | ClientError | None:
-    """Read a presence or an error; None for the rest.
+    """Decode a presence or an error; return None for other messages.
 
     All connections receive the same bytes, so they are decoded once.
     """

@@ -14,7 +14,7 @@ class LoadStats:
         joined: Joins that the room has answered.
         left: Participants whose visit was over.
         mood_changes: Changes of mood.
-        ends: Connections that ended before we wanted, by close code, or attempts that failed, by reason.
+        ends: Connections that ended early, by close code, or attempts that failed, by reason.
         errors: Errors that the server answered, by code.
         began_at_s: When it began.
         gathered_at_s: When all participants had joined; None before.

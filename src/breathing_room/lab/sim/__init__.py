@@ -7,9 +7,9 @@ lost packets, caches.
 
 Theory of operation
 -------------------
-There are two modes with one definition of behavior. ``exact`` has a
-``Poller`` for each visitor, and every poll is an event. ``fast`` runs the same code, and saves two things of
-which it is known beforehand that they change nothing:
+There are two modes with one definition of behavior. ``exact`` has a ``Poller`` for each visitor, and every
+poll is an event. ``fast`` runs the same code, and saves two things of which it is known beforehand that they
+change nothing:
 
 - a poll that will be answered as the last one was. Its visitor is *idle*, and its polls are counted by
   arithmetic, until a rate appears that concerns its ticket, a report is due, or its mood changes

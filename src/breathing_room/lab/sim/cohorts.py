@@ -2,10 +2,10 @@
 
 Theory of operation
 -------------------
-Of a Poisson stream of arrivals, those whose visits last a certain
-number of steps are a Poisson stream too, independent of those of another number. So each step of arrivals is
-one Poisson draw per length of visit, for any size of the crowd; and the number of visitors who are present at
-the end of a step has exactly the law, in time too, that it would have if they were drawn one by one.
+Of a Poisson stream of arrivals, those whose visits last a certain number of steps are a Poisson stream too,
+independent of those of another number. So each step of arrivals is one Poisson draw per length of visit, for
+any size of the crowd; and the number of visitors who are present at the end of a step has exactly the law, in
+time too, that it would have if they were drawn one by one.
 
 With a survival function S, those who arrive at a random instant of a step are still present at its j-th end
 after it with probability ``Q_j = ∫ S(j d - u) du / d`` over the step d; they leave in step j with ``Q_j -

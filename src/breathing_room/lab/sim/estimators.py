@@ -37,7 +37,7 @@ BIASED: Final = ("legacy", "legacy_forced")
 
 
 class Baselines:
-    """All of them, over the visitors of one run.
+    """The estimators for comparison, over the visitors of one run.
 
     Args:
         scenario: Which of them, and for what crowd.

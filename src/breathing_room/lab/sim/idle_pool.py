@@ -2,11 +2,10 @@
 
 Theory of operation
 -------------------
-A visitor who is not sampled, and will read again that the rate is at
-most their ticket, only counts as a poll; and so does one who is sampled, was acknowledged, and will read
-again that the rate is above it. Such a visitor is idle: a row here, with the time of the next poll and the
-interval between two. Polls that passed meanwhile are replaced by one: it leaves a ``Poller`` in the same
-state, and the others are counted.
+A visitor who is not sampled, and will read again that the rate is at most their ticket, only counts as a
+poll; and so does one who is sampled, was acknowledged, and will read again that the rate is above it. Such a
+visitor is idle: a row here, with the time of the next poll and the interval between two. Polls that passed
+meanwhile are replaced by one: it leaves a ``Poller`` in the same state, and the others are counted.
 
 A visitor who has not arrived, or was never sampled, has no ``Poller`` at all until one is needed.
 
@@ -26,7 +25,7 @@ VisitorT = TypeVar("VisitorT")
 
 
 class IdlePool(Generic[VisitorT]):
-    """Columns of visitors, with a row for each; ``VisitorT`` is the type of an activated visitor."""
+    """Idle visitors in columns, with a row for each; ``VisitorT`` is the type of an activated visitor."""
 
     def __init__(self) -> None:
         self.number = np.zeros(0, np.int64)

@@ -11,7 +11,7 @@ LONG_AGO_MS = -(1 << 62)
 
 
 class Edge:
-    """One cache for all, of one presence and one config.
+    """A shared cache at the edge, of one presence and one config.
 
     A copy answers for ``max_age_ms``; for ``stale_ms`` more it still does while another is fetched; after
     that a request waits for a new one. That is ``Cache-Control: max-age, stale-while-revalidate`` (RFC 5861).

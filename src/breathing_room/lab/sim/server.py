@@ -165,7 +165,7 @@ class SimulatedServer:
 
 
 def _begin(scenario: Scenario, rate: float, now_ms: int) -> Room:
-    """Make a room that has a rate already, as a resumed room has."""
+    """Create a room that has a rate already, as a resumed room has."""
     room = Room(ROOM, scenario.room, now_ms=now_ms)
     if rate == 1.0:
         return room

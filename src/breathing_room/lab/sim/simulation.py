@@ -287,7 +287,7 @@ class Simulation:
         self._person(row).schedule(now_ms)
 
     def _person(self, row: int) -> PollingVisitor:
-        """Make a visitor of a row."""
+        """Create the visitor of a row."""
         idle_pool = self.idle_pool
         assert idle_pool is not None
         person = PollingVisitor(

@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 class MeteredStore:
-    """Passes everything on to another store, and counts it.
+    """A ``Store`` that counts the operations on another store.
 
     Args:
-        store: The other.
-        meter: Where it is counted.
+        store: The other store.
+        meter: Counts the operations.
         clock: The time, for the interval between two writes to one key.
     """
 
@@ -26,21 +26,21 @@ class MeteredStore:
         self._written_at_ms: dict[str, int] = {}
 
     async def get(self, key: str) -> bytes | None:
-        """Read a value, None for nothing."""
+        """Return a value, None for none."""
         value = await self._store.get(key)
         self.meter.gets += 1
         self.meter.bytes_got += len(value or b"")
         return value
 
     async def put(self, key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
-        """Keep a value."""
+        """Store a value."""
         await self._store.put(key, value, ttl_ms=ttl_ms)
         self.meter.puts += 1
         self.meter.bytes_put += len(value)
         self._written(key)
 
     async def list(self, prefix: str) -> builtins.list[str]:
-        """Name the keys that begin with a prefix, sorted."""
+        """Return the keys with a prefix, sorted."""
         keys = await self._store.list(prefix)
         self.meter.lists += 1
         return keys

@@ -28,7 +28,7 @@ SAMPLES_MIN = 20
 """The share of intervals that covered the truth is given from so many independent samples on.
 
 Of 20, one 95 % interval is expected to miss, and the share has a standard error of 5 %. Of fewer, one that
-misses or none says nothing of the interval.
+misses or none shows nothing about the interval.
 """
 
 OBSERVATIONS_MAX = 2_000
@@ -41,7 +41,7 @@ def summarize(
     """Put the runs of one crowd together.
 
     Args:
-        scenario: What happened.
+        scenario: The scenario of the runs.
         results: The runs.
         without_forgers: The same seeds without forgers, where there were any.
 
@@ -140,7 +140,7 @@ def add_up(meters: Sequence[Meter]) -> dict[str, Any]:
 
 
 def a_day(results: Sequence[RunResult]) -> dict[str, float]:
-    """Project what was counted to a day."""
+    """Scale the operations of the runs to a day."""
     days = sum(result.hours for result in results) / 24
     meters = [result.meter for result in results]
     counted = {
@@ -158,7 +158,7 @@ def a_day(results: Sequence[RunResult]) -> dict[str, float]:
 
 
 def budget_per_s(scenario: Scenario) -> float:
-    """Say how many reports a second a full, steady panel sends, leaves not counted.
+    """Return how many reports a second a full, steady panel sends, not counting leaves.
 
     That is what the room's ``reports_per_day`` allows, where it allows less.
     """
@@ -213,7 +213,7 @@ def surge(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any]:
 
 
 def forgers(scenario: Scenario, results: Sequence[RunResult], without: Sequence[RunResult]) -> dict[str, Any]:
-    """Say by how much forgers moved the count, with the cap on their prefix and without.
+    """Return by how much forgers moved the count, with the cap on their prefix and without.
 
     What was published is compared with what is published on the same seeds without forgers: the same people
     with the same tickets, so that most of the panel's own error falls out. Observations count that are later

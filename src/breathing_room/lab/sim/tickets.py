@@ -1,6 +1,6 @@
 """Visitor ids of a run, and their tickets by the million.
 
-``core/tickets.py`` says what a ticket is; here it is computed over arrays. An id is sixteen letters that are
+``core/tickets.py`` defines tickets; here they are computed over arrays. An id is sixteen letters that are
 the run's and six that are the visitor's number, so that nearly all of the hash is computed once for all.
 """
 
@@ -46,11 +46,11 @@ class Ids:
         self._epoch: int | None = None
 
     def visitor(self, number: int) -> str:
-        """Write the id of a number."""
+        """Return the visitor id of a number."""
         return self._common + "".join(LETTERS[number >> 6 * place & 63] for place in reversed(range(PLACES)))
 
     def tickets(self, numbers: NDArray[np.int64], epoch: int) -> NDArray[np.float64]:
-        """Compute the tickets of some."""
+        """Compute the tickets of some visitors."""
         state = np.full(numbers.shape, self._start(epoch), dtype=np.uint32)
         for place in reversed(range(PLACES)):
             state = _mix(state ^ _CODES[numbers >> 6 * place & 63])

@@ -26,7 +26,7 @@ class VisitLengths(Protocol):
 
     @property
     def mean_ms(self) -> float:
-        """The mean of them."""
+        """The mean length."""
         ...
 
     def draw(self, rng: np.random.Generator, count: int) -> Floats:
@@ -122,7 +122,7 @@ class Recorded:
 
 
 def visit_lengths_of(crowd: CrowdSettings) -> VisitLengths:
-    """Make the law of a crowd's visits.
+    """Return the distribution of the visits of a crowd.
 
     Raises:
         ConfigError: A file of them cannot be read.

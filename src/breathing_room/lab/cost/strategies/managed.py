@@ -85,7 +85,7 @@ def bought(
     plans: tuple[str, ...] = ("paid",),
     larger_plan: Callable[[CrowdFigures], str] | None = None,
 ) -> Strategy:
-    """Compose a strategy of a service that knows who is connected, and pushes.
+    """Compose a strategy on a hosted service that tracks connections and pushes messages.
 
     Args:
         name: What it is called.

@@ -169,4 +169,4 @@ ASSUMPTIONS: Final = (
 ALARMS_SLEEP: Final = Assumption(
     "a pending alarm does not keep an object awake", OBJECTS, "M", {"hibernating": False}
 )
-"""Of objects that hibernate."""
+"""An assumption for objects that hibernate."""

@@ -65,7 +65,7 @@ def heartbeats_a_month(crowd: CrowdFigures, heartbeat_s: Figure) -> Figure:
 def heartbeats(*, heartbeat_s: Figure = DOCUMENT_HEARTBEAT_S, lease_s: Figure = LEASE_S) -> Reporting:
     """All people report, each heartbeat and each mood.
 
-    A visitor who goes without a leave is counted until the lease ends.
+    A visitor who disappears without a leave is counted until the lease ends.
     """
 
     def reports(crowd: CrowdFigures) -> Figure:

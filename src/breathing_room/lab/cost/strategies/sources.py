@@ -22,10 +22,10 @@ MEMORY_GB: Final = Decimal("0.128")
 """The memory that a Durable Object is billed for, however little it uses."""
 
 PUSH_ROWS: Final = 2
-"""The broadcast; and, with the next join, that one connection was sent more. The alarm's row comes on top."""
+"""Rows written for a broadcast: one at once, one with the next join. The alarm's row is extra."""
 
 SNAPSHOT_ROWS: Final = 3
-"""The snapshot, the averages, and when they were written.
+"""Rows written for a snapshot: the snapshot, the averages, and their times.
 
 In a room over sockets there is one more, with the next change: that it is new.
 """
