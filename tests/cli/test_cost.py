@@ -52,9 +52,7 @@ def answer(*arguments: str) -> Any:
 
 
 def test_all_strategies_at_one_crowd() -> None:
-    """
-    Without a name there is a bill for each strategy, to the cent.
-    """
+    """Without a name there is a bill for each strategy, to the cent."""
     body = answer("--people", "10000")
     assert [entry["strategy"] for entry in body["bills"]] == list(STRATEGIES)
     totals = {entry["strategy"]: entry["total"] for entry in body["bills"]}
@@ -127,9 +125,7 @@ def test_explaining_shows_formula_numbers_price_source_and_date() -> None:
 
 @pytest.mark.parametrize("name", list(STRATEGIES))
 def test_every_strategy_can_be_explained(name: str) -> None:
-    """
-    No strategy has a formula that cannot be printed.
-    """
+    """No strategy has a formula that cannot be printed."""
     result = ask("--explain", name)
     assert result.exit_code == 0
     assert "Line items" in result.output
@@ -137,9 +133,7 @@ def test_every_strategy_can_be_explained(name: str) -> None:
 
 
 def test_where_limits_break_is_said() -> None:
-    """
-    A limit that is broken is named with the crowd from which on it is.
-    """
+    """A limit that is broken is named with the crowd from which on it is."""
     bills = {
         entry["strategy"]: entry
         for entry in answer("naive", "sampled", "supabase", "--people", "20000")["bills"]
@@ -155,9 +149,7 @@ def test_where_limits_break_is_said() -> None:
 
 
 def test_prices_that_are_no_vendors_word_are_said() -> None:
-    """
-    A bill that rests on a third party or on memory is marked, in every kind of output.
-    """
+    """A bill that rests on a third party or on memory is marked, in every kind of output."""
     text = ask("self-hosted-ec2").output
     assert "T  https://aws.amazon.com/ec2/pricing/on-demand/" in text
     assert "M  https://aws.amazon.com/vpc/pricing/" in text
@@ -168,27 +160,21 @@ def test_prices_that_are_no_vendors_word_are_said() -> None:
 
 
 def test_csv_has_a_row_for_each_strategy() -> None:
-    """
-    A spreadsheet can read it.
-    """
+    """A spreadsheet can read it."""
     rows = list(csv.DictReader(io.StringIO(ask("--csv").output)))
     assert [row["strategy"] for row in rows] == list(STRATEGIES)
     assert next(row["total"] for row in rows if row["strategy"] == "fixed") == "5.90"
 
 
 def test_rounding_is_a_switch() -> None:
-    """
-    Where the sources disagree both bills can be had.
-    """
+    """Where the sources disagree both bills can be had."""
     new = answer("durable-object", "--rounding", "up")["bills"][0]["total"]
     former = answer("durable-object", "--rounding", "pro rata")["bills"][0]["total"]
     assert Decimal(new) > Decimal(former)
 
 
 def test_a_plot_is_an_svg_with_a_line_for_each_strategy(tmp_path: Path) -> None:
-    """
-    It is well-formed, names what it draws, and has a cross where a limit breaks.
-    """
+    """It is well-formed, names what it draws, and has a cross where a limit breaks."""
     path = tmp_path / "bill.svg"
     assert ask("naive", "fixed", "--plot", str(path)).exit_code == 0
     root = ET.fromstring(path.read_text())
@@ -199,9 +185,7 @@ def test_a_plot_is_an_svg_with_a_line_for_each_strategy(tmp_path: Path) -> None:
 
 
 def test_a_budget_finds_the_most_accurate_configuration() -> None:
-    """
-    Within $6 a panel is as large as the sum allows; within $10 a machine counts every visitor.
-    """
+    """Within $6 a panel is as large as the sum allows; within $10 a machine counts every visitor."""
     found = answer("fixed", "durable-object", "--budget", "6", "--people", "100000")["choices"]
     assert (found[0]["strategy"], found[0]["plan"]) == ("fixed", "paid")
     panel = found[0]["settings"]["panel_size"]
@@ -211,9 +195,7 @@ def test_a_budget_finds_the_most_accurate_configuration() -> None:
 
 
 def test_the_config_for_serve_is_one_that_serve_takes() -> None:
-    """
-    What a budget prints can be put in a file for the server.
-    """
+    """What a budget prints can be put in a file for the server."""
     for entry in answer("--budget", "1000", "--people", "50000")["choices"]:
         if entry["settings"] is not None:
             ServerConfig.load(flags=entry["settings"], environ={})
@@ -223,9 +205,7 @@ def test_the_config_for_serve_is_one_that_serve_takes() -> None:
 
 
 def test_the_documents_claims_are_checked() -> None:
-    """
-    Every claim stands beside what is right, and the summary table goes on to a million people.
-    """
+    """Every claim stands beside what is right, and the summary table goes on to a million people."""
     body = answer("--check-document")
     rows = {row["people"]: row for row in body["summary"]}
     assert {people: (row["kv_said"], row["object_said"]) for people, row in rows.items()} == {
@@ -245,9 +225,7 @@ def test_the_documents_claims_are_checked() -> None:
 
 
 def test_counted_metrics_are_priced(tmp_path: Path) -> None:
-    """
-    What a server counted in a day is scaled to a month of 30.
-    """
+    """What a server counted in a day is scaled to a month of 30."""
     path = tmp_path / "metrics.txt"
     path.write_text(METRICS)
     os.utime(path, (1_000 + 86_400, 1_000 + 86_400))
@@ -265,9 +243,7 @@ def test_counted_metrics_are_priced(tmp_path: Path) -> None:
 
 
 def test_a_running_server_is_priced(server: ServerProcess) -> None:
-    """
-    The address of a server's metrics is enough; a run of less than a day is said to be short.
-    """
+    """The address of a server's metrics is enough; a run of less than a day is said to be short."""
     result = ask("--from-metrics", f"{server.url}/metrics")
     assert result.exit_code == 0, result.output
     assert "less than a day" in result.output
@@ -309,18 +285,14 @@ def test_a_running_server_is_priced(server: ServerProcess) -> None:
     ],
 )
 def test_bad_input_gets_a_clear_message_and_exit_code_2(arguments: list[str], said: str) -> None:
-    """
-    An invalid argument is an error with its reason and an exit status.
-    """
+    """An invalid argument is an error with its reason and an exit status."""
     result = ask(*arguments)
     assert result.exit_code == 2
     assert said in result.output
 
 
 def test_a_price_file_without_a_source_is_refused(tmp_path: Path) -> None:
-    """
-    A price without a source is rejected.
-    """
+    """A price without a source is rejected."""
     (tmp_path / "acme.toml").write_text(
         'title = "Acme"\ncurrency = "USD"\n[sources]\n[plans]\n[items.calls]\ntitle = "Calls"\nunit = "calls"\n'
         'price = "1"\nper = "1"\nrounding = ["up"]\n'
@@ -332,9 +304,7 @@ def test_a_price_file_without_a_source_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_no_plotting_library_is_needed(tmp_path: Path) -> None:
-    """
-    A plot is drawn without matplotlib and without numpy, which the base install does not have.
-    """
+    """A plot is drawn without matplotlib and without numpy, which the base install does not have."""
     program = (
         "import sys\n"
         "for name in ('matplotlib', 'numpy'): sys.modules[name] = None\n"
@@ -361,9 +331,7 @@ def test_the_page_is_served_to_this_machine_until_it_is_interrupted() -> None:
 
 
 def test_a_port_that_is_taken_is_said() -> None:
-    """
-    Where another program listens already, the message says what to do.
-    """
+    """Where another program listens already, the message says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = ask("--web", "--port", str(taken.getsockname()[1]))
     assert result.exit_code == 2

@@ -15,9 +15,7 @@ from breathing_room.lab.cost.strategies import strategy
 
 
 def test_prices_that_are_old_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What was checked more than 180 days ago is said, with its age.
-    """
+    """What was checked more than 180 days ago is said, with its age."""
     monkeypatch.setattr(cost_tables, "today", lambda: date(2026, 11, 30))
     assert "naive" in CliRunner().invoke(main, ["cost", "naive"]).output
     assert "check it again" not in CliRunner().invoke(main, ["cost", "naive"]).output
@@ -41,9 +39,7 @@ def test_the_dearest_parts_of_a_bill_are_named_and_the_rest_is_counted() -> None
 
 
 def test_figures_are_defined_before_they_are_used() -> None:
-    """
-    Each named figure stands once, after those that it is computed from.
-    """
+    """Each named figure stands once, after those that it is computed from."""
     people, share = given(100, "people"), given("0.5", "share")
     asked = (people * share).named("asked")
     reports = (asked * 3 + people).named("reports")
@@ -51,8 +47,6 @@ def test_figures_are_defined_before_they_are_used() -> None:
 
 
 def test_a_table_in_a_pipe_is_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    Where no terminal is, fields are parted by tabs, and a title with brackets stands as it is.
-    """
+    """Where no terminal is, fields are parted by tabs, and a title with brackets stands as it is."""
     show(("strategy", "a month"), [("fixed [ours]", "$5.90")])
     assert capsys.readouterr().out == "strategy\ta month\nfixed [ours]\t$5.90\n"

@@ -82,25 +82,19 @@ def until_count(server: ServerProcess, wanted: int, *, within_s: float) -> None:
     ],
 )
 def test_a_duration_has_a_unit(text: str, length_ms: int) -> None:
-    """
-    Milliseconds, seconds, minutes, hours; only nothing needs none.
-    """
+    """Milliseconds, seconds, minutes, hours; only nothing needs none."""
     assert duration(text) == length_ms
 
 
 @pytest.mark.parametrize("text", ["15", "m", "-1s", "1d", "1 s", "1e3s", "", "1m30s"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """
-    The message shows what a duration is.
-    """
+    """The message shows what a duration is."""
     with pytest.raises(click.BadParameter, match="15m"):
         duration(text)
 
 
 def test_a_crowd_of_200_sums_up_what_it_saw(server: ServerProcess) -> None:
-    """
-    The summary is one JSON object, and its figures are those of the room.
-    """
+    """The summary is one JSON object, and its figures are those of the room."""
     ended = subprocess.run(
         command(
             server.url,
@@ -142,17 +136,13 @@ def test_a_crowd_of_200_sums_up_what_it_saw(server: ServerProcess) -> None:
 
 
 def test_a_killed_crowd_is_gone_after_its_grace(server_with_grace: ServerProcess, crowd_of_100: Any) -> None:
-    """
-    Sockets that broke without a word count for the grace, and not for longer than two seconds after it.
-    """
+    """Sockets that broke without a word count for the grace, and not for longer than two seconds after it."""
     crowd_of_100.kill()
     until_count(server_with_grace, 0, within_s=1 + 2)
 
 
 def test_an_interrupted_crowd_leaves(server_with_grace: ServerProcess, crowd_of_100: Any) -> None:
-    """
-    After Ctrl-C the room is empty at once, the summary is printed, and the exit status is 0.
-    """
+    """After Ctrl-C the room is empty at once, the summary is printed, and the exit status is 0."""
     crowd_of_100.send_signal(signal.SIGINT)
     until_count(server_with_grace, 0, within_s=2)
     out, err = crowd_of_100.communicate(timeout=PATIENCE_S)
@@ -180,9 +170,7 @@ def test_a_second_interrupt_is_obeyed_at_once(server_with_grace: ServerProcess, 
 
 
 def test_without_a_server_no_visitor_can_join(unused_tcp_port: int) -> None:
-    """
-    The exit status is 1 and the message says why.
-    """
+    """The exit status is 1 and the message says why."""
     result = CliRunner().invoke(main, ["crowd", f"http://127.0.0.1:{unused_tcp_port}"])
     assert result.exit_code == 1
     assert (
@@ -208,27 +196,21 @@ def test_without_a_server_no_visitor_can_join(unused_tcp_port: int) -> None:
     ],
 )
 def test_a_wrong_option_is_a_usage_error(arguments: list[str]) -> None:
-    """
-    The exit status is 2, before anything is connected.
-    """
+    """The exit status is 2, before anything is connected."""
     result = CliRunner().invoke(main, ["crowd", *arguments])
     assert result.exit_code == 2, result.output
     assert "Error:" in result.output
 
 
 def test_an_unknown_mood_is_a_usage_error(server: ServerProcess) -> None:
-    """
-    The message names the moods that there are.
-    """
+    """The message names the moods that there are."""
     result = CliRunner().invoke(main, ["crowd", server.url, "--moods", "release,melancholy"])
     assert result.exit_code == 2
     assert "gratitude, presence, release, connection" in result.output
 
 
 def test_the_summary_is_for_people_too(server: ServerProcess) -> None:
-    """
-    Without --json it is a few lines of words.
-    """
+    """Without --json it is a few lines of words."""
     result = CliRunner().invoke(
         main, ["crowd", server.url, "--people", "5", "--for", "1500ms", "--visit", "0"]
     )
@@ -239,9 +221,7 @@ def test_the_summary_is_for_people_too(server: ServerProcess) -> None:
 
 
 def test_a_terminal_shows_the_crowd_come_and_go(server: ServerProcess) -> None:
-    """
-    A bar while visitors join, the room's count meanwhile, and the summary in its place.
-    """
+    """A bar while visitors join, the room's count meanwhile, and the summary in its place."""
     with terminal("crowd", server.url, "--people", "30", "--rate", "30") as screen:
         screen.until_shown(r"joining.*/30.*count \d")
         screen.until_shown("present.*30/30")
@@ -289,9 +269,7 @@ def test_a_crowd_comes_as_the_room_says(serve: Serve) -> None:
 
 @pytest.mark.parametrize("mode", ["socket", "poll", "legacy"])
 def test_the_default_room_is_the_servers(serve: Serve, mode: str) -> None:
-    """
-    U2: without --room a crowd of every kind fills the server's default room.
-    """
+    """U2: without --room a crowd of every kind fills the server's default room."""
     server = serve("--default-room", "evening", "--open-rooms", "false", *POLLED[2:])
     plan = (
         "--people",
@@ -313,9 +291,7 @@ def test_the_default_room_is_the_servers(serve: Serve, mode: str) -> None:
 
 
 def test_looks_are_printed_as_they_are_taken(serve: Serve) -> None:
-    """
-    A row for each under a head, the summary below them; on sockets as well.
-    """
+    """A row for each under a head, the summary below them; on sockets as well."""
     server = serve(*POLLED)
     plan = ["--people", "20", "--visit", "0", "--for", "1800ms", "--observe-every", "1s"]
     for mode, words in (("poll", "reads/s"), ("socket", "95 % interval")):
@@ -435,9 +411,7 @@ def test_alone_in_a_room_a_count_above_ours_is_outside(server: ServerProcess) ->
 
 
 def test_legacy_clients_are_a_crowd_too(server: ServerProcess) -> None:
-    """
-    No client that speaks the planning document's wire is refused, and none sends a leave.
-    """
+    """No client that speaks the planning document's wire is refused, and none sends a leave."""
     plan = [
         "--people",
         "30",
@@ -459,9 +433,7 @@ def test_legacy_clients_are_a_crowd_too(server: ServerProcess) -> None:
 
 
 def test_a_terminal_shows_a_crowd_that_polls(serve: Serve) -> None:
-    """
-    The count with its interval, and the rates of reads and reports; rows above the bar.
-    """
+    """The count with its interval, and the rates of reads and reports; rows above the bar."""
     server = serve(*POLLED)
     with terminal(
         "crowd", server.url, "--people", "30", "--visit", "0", "--observe-every", "500ms"
@@ -474,9 +446,7 @@ def test_a_terminal_shows_a_crowd_that_polls(serve: Serve) -> None:
 
 
 def test_help_says_how_it_is_used() -> None:
-    """
-    With an example.
-    """
+    """With an example."""
     result = CliRunner().invoke(main, ["crowd", "--help"])
     assert result.exit_code == 0
     assert "Example: breathing-room crowd" in result.output

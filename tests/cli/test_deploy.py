@@ -43,9 +43,7 @@ def test_a_dry_run_prepares_a_worker_that_fits_the_plan(tmp_path: Path, plan: st
 
 
 def test_a_namespace_that_there_is_can_be_bound(tmp_path: Path) -> None:
-    """
-    An existing namespace, such as another Worker's, is used in place of a new one.
-    """
+    """An existing namespace, such as another Worker's, is used in place of a new one."""
     assert deploy(tmp_path, "--kv", "0123abcd", "--dry-run").exit_code == 0
     settings = json.loads((tmp_path / "wrangler.jsonc").read_text(encoding="utf-8"))
     assert settings["kv_namespaces"] == [{"binding": "KV", "id": "0123abcd"}]
@@ -112,9 +110,7 @@ def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
 def test_an_invalid_setting_is_an_error_before_anything_is_written(
     tmp_path: Path, setting: str, said: str
 ) -> None:
-    """
-    A setting that the Worker would reject at its first request is rejected here, by name.
-    """
+    """A setting that the Worker would reject at its first request is rejected here, by name."""
     result = deploy(tmp_path, "--set", setting, "--dry-run")
     assert result.exit_code == 2
     assert said in " ".join(result.output.split())
@@ -122,9 +118,7 @@ def test_an_invalid_setting_is_an_error_before_anything_is_written(
 
 
 def test_a_worker_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The size is checked against the plan before anything is written.
-    """
+    """The size is checked against the plan before anything is written."""
     monkeypatch.setitem(BYTES_MAX, "free", 1_000)
     result = deploy(tmp_path, "--plan", "free", "--dry-run")
     assert result.exit_code == 2
@@ -132,9 +126,7 @@ def test_a_worker_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pyte
 
 
 def test_without_node_the_command_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Where there is no npx, everything is prepared and the last step is named.
-    """
+    """Where there is no npx, everything is prepared and the last step is named."""
     monkeypatch.setenv("PATH", "")
     result = deploy(tmp_path)
     assert result.exit_code == 1
@@ -142,9 +134,7 @@ def test_without_node_the_command_says_what_to_do(tmp_path: Path, monkeypatch: p
 
 
 def test_rooms_may_differ() -> None:
-    """
-    A table of rooms in JSON holds for each room alone, over the settings of all.
-    """
+    """A table of rooms in JSON holds for each room alone, over the settings of all."""
     worker = WorkerConfig.load(
         {
             "BREATHING_ROOM_PUSH_MS": "3000",
@@ -158,9 +148,7 @@ def test_rooms_may_differ() -> None:
 
 
 def test_the_settings_of_both_plans_are_settings() -> None:
-    """
-    The variables in the shipped configurations load, and name no secret.
-    """
+    """The variables in the shipped configurations load, and name no secret."""
     for plan in ("free", "paid"):
         assert WorkerConfig.load(read_settings(plan)["vars"]).server.signing_key == ""
 

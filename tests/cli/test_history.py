@@ -85,9 +85,7 @@ def test_averages_are_printed() -> None:
 
 
 def test_averages_are_written_to_a_file(data: Path) -> None:
-    """
-    With an output it is a file, in place of the former one, and nothing is left beside it.
-    """
+    """With an output it is a file, in place of the former one, and nothing is left beside it."""
     output = data.parent / "history.json"
     output.write_text("old", encoding="utf-8")
     done = run("--data", str(data), "--output", str(output))
@@ -136,9 +134,7 @@ def test_the_default_room_is_the_servers(serve: Serve, data: Path, monkeypatch: 
     ],
 )
 def test_what_is_wrong_is_said(data: Path, arguments: tuple[str, ...], status: int, said: str) -> None:
-    """
-    Each mistake ends the command with one sentence that names it, and nothing on standard output.
-    """
+    """Each mistake ends the command with one sentence that names it, and nothing on standard output."""
     fill(data, "history/damaged", b"{}")
     (data.parent / "text.db").write_text("no database at all, only text", encoding="utf-8")
     done = run(*arguments)
@@ -182,9 +178,7 @@ def answering(body: bytes, status: int = 200) -> Iterator[str]:
     ],
 )
 def test_answer_that_is_no_history_is_refused(body: bytes, status: int) -> None:
-    """
-    For the URL of another kind of server the command fails with the reason, and writes nothing.
-    """
+    """For the URL of another kind of server the command fails with the reason, and writes nothing."""
     with answering(body, status) as url:
         done = run("--url", url, "--room", "lobby")
     assert (done.exit_code, done.stdout) == (1, "")
@@ -192,8 +186,6 @@ def test_answer_that_is_no_history_is_refused(body: bytes, status: int) -> None:
 
 
 def test_places_are_those_of_the_server() -> None:
-    """
-    The command looks where the server keeps it.
-    """
+    """The command looks where the server keeps it."""
     assert history.HISTORY == room_store.HISTORY
     assert ServerConfig().default_room == history.SERVER_DEFAULT_ROOM

@@ -77,9 +77,7 @@ def workers() -> Iterator[Workers]:
 
 
 def test_it_ends_after_three_samples_without_reports_to_the_old_worker(workers: Workers) -> None:
-    """
-    Each sample is a line; a report to the old Worker in between restarts the count of samples.
-    """
+    """Each sample is a line; a report to the old Worker in between restarts the count of samples."""
     workers.elsewhere = [7, 0, 0, 1, 0]
     done = workers.run()
     assert done.exit_code == 0, done.output
@@ -90,9 +88,7 @@ def test_it_ends_after_three_samples_without_reports_to_the_old_worker(workers: 
 
 
 def test_one_look_says_by_its_status_whether_it_is_done(workers: Workers) -> None:
-    """
-    With ``--once`` a script can ask.
-    """
+    """With ``--once`` a script can ask."""
     workers.elsewhere = [3]
     assert workers.run("--once").exit_code == 3
     workers.elsewhere = [0]
@@ -117,9 +113,7 @@ def test_what_contradicts_is_said(workers: Workers) -> None:
 
 
 def test_two_default_rooms_are_not_taken_for_one(workers: Workers) -> None:
-    """
-    U2: without --room it is the default room of both; where they differ, the command asks for a name.
-    """
+    """U2: without --room it is the default room of both; where they differ, the command asks for a name."""
     workers.old, workers.new = SEEN | {"room": "lobby"}, SEEN | {"room": "evening"}
     refused = workers.run("--once")
     assert refused.exit_code == 1
@@ -129,9 +123,7 @@ def test_two_default_rooms_are_not_taken_for_one(workers: Workers) -> None:
 
 
 def test_what_cannot_be_moved_is_refused(workers: Workers) -> None:
-    """
-    A new Worker that syncs with no other, an invalid room name, and a missing token.
-    """
+    """A new Worker that syncs with no other, an invalid room name, and a missing token."""
     workers.syncing = False
     refused = workers.run()
     assert refused.exit_code == 1

@@ -22,9 +22,7 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
 
 
 def test_one_run_is_one_line(tmp_path: Path) -> None:
-    """
-    Without ``--every`` the job runs once, writes the control key, prints one line and ends.
-    """
+    """Without ``--every`` the job runs once, writes the control key, prints one line and ends."""
     path = tmp_path / "room.db"
     done = run("--data", str(path))
     assert (done.exit_code, done.stdout.count("\n")) == (0, 1)
@@ -68,9 +66,7 @@ class Failing(MemoryStore):
 
 
 async def test_store_that_fails_is_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    With ``--every`` a run that fails is said on standard error, and the next one is made all the same.
-    """
+    """With ``--every`` a run that fails is said on standard error, and the next one is made all the same."""
     stopping = asyncio.Event()
     store = Failing()
     going_on = asyncio.create_task(reconcile.run_repeatedly(store, StoreModeConfig(), 10, stopping))
@@ -88,9 +84,7 @@ async def test_store_that_fails_is_tried_again(capsys: pytest.CaptureFixture[str
     ("text", "length_ms"), [("60s", 60_000), ("500ms", 500), ("1min", 60_000), ("2 s", 2_000)]
 )
 def test_length_is_read(text: str, length_ms: int) -> None:
-    """
-    A length of time is a whole number and its unit.
-    """
+    """A length of time is a whole number and its unit."""
     assert reconcile.Length().convert(text, None, None) == length_ms
 
 
@@ -123,9 +117,7 @@ def test_what_is_wrong_is_said(
     status: int,
     said: str,
 ) -> None:
-    """
-    Each mistake ends the command with one sentence that names it, and nothing is made.
-    """
+    """Each mistake ends the command with one sentence that names it, and nothing is made."""
     monkeypatch.chdir(tmp_path)
     done = run(*arguments, env=env)
     assert (done.exit_code, done.stdout) == (status, "")

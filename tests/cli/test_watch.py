@@ -121,9 +121,7 @@ def drawn(presence: Presence | None, trouble: str | None = None, now_ms: int = N
 
 
 def test_once_prints_what_is_known_now(server: ServerProcess) -> None:
-    """
-    One line, and the exit status is 0.
-    """
+    """One line, and the exit status is 0."""
     join(server, "watched-0123456789abcdef")
     result = CliRunner().invoke(main, ["watch", server.url, "--once"])
     assert result.exit_code == 0, result.output
@@ -134,18 +132,14 @@ def test_once_prints_what_is_known_now(server: ServerProcess) -> None:
 
 
 def test_once_as_json_is_the_presence(server: ServerProcess) -> None:
-    """
-    With the keys of the protocol.
-    """
+    """With the keys of the protocol."""
     result = CliRunner().invoke(main, ["watch", server.url, "--once", "--json"])
     assert result.exit_code == 0
     assert json.loads(result.output).keys() == httpx.get(f"{server.url}/v1/rooms/lobby").json().keys()
 
 
 def test_the_default_room_is_the_servers(serve: Serve) -> None:
-    """
-    U2: without --room the server's default room is watched, in a pipe as on a terminal.
-    """
+    """U2: without --room the server's default room is watched, in a pipe as on a terminal."""
     server = serve("--default-room", "evening", "--open-rooms", "false")
     result = CliRunner().invoke(main, ["watch", server.url, "--once"])
     assert result.exit_code == 0, result.output
@@ -155,34 +149,26 @@ def test_the_default_room_is_the_servers(serve: Serve) -> None:
 
 
 def test_once_without_a_server_fails(unused_tcp_port: int) -> None:
-    """
-    The exit status is 1, and the message is a sentence.
-    """
+    """The exit status is 1, and the message is a sentence."""
     result = CliRunner().invoke(main, ["watch", f"http://127.0.0.1:{unused_tcp_port}", "--once"])
     assert result.exit_code == 1
     assert result.output == f"Error: no answer from http://127.0.0.1:{unused_tcp_port}: connection refused\n"
 
 
 def test_what_is_no_address_is_a_usage_error() -> None:
-    """
-    The exit status is 2.
-    """
+    """The exit status is 2."""
     assert CliRunner().invoke(main, ["watch", "ftp://example.org"]).exit_code == 2
 
 
 def test_what_is_no_room_of_ours_is_said(server: ServerProcess) -> None:
-    """
-    A server that will never have us is not asked for ever.
-    """
+    """A server that will never have us is not asked for ever."""
     result = CliRunner().invoke(main, ["watch", f"{server.url}/elsewhere"])
     assert result.exit_code == 1
     assert "refused the connection" in result.output
 
 
 def test_a_pipe_gets_a_line_for_every_change(server: ServerProcess) -> None:
-    """
-    The watcher itself is not counted; Ctrl-C is how it ends, and no failure.
-    """
+    """The watcher itself is not counted; Ctrl-C is how it ends, and no failure."""
     with watching(server.url) as (process, out, err):
         out.until("lobby: 0 ")
         join(server, "watched-0123456789abcdef")
@@ -214,17 +200,13 @@ def test_ctrl_c_ends_what_a_script_started_in_the_background(serve: Serve, flags
 
 
 def test_a_pipe_gets_json_when_asked_for(server: ServerProcess) -> None:
-    """
-    One object a line.
-    """
+    """One object a line."""
     with watching(server.url, "--json") as (_, out, _):
         assert json.loads(out.until("lobby"))["count"] == 0
 
 
 def test_a_lost_server_is_waited_for(serve: Serve) -> None:
-    """
-    It says so calmly on standard error, once, and goes on when the server is back.
-    """
+    """It says so calmly on standard error, once, and goes on when the server is back."""
     server = serve("--lease-ms", "1000", "--grace-ms", "500")
     with watching(server.url) as (process, out, err):
         out.until("lobby: 0 ")
@@ -239,9 +221,7 @@ def test_a_lost_server_is_waited_for(serve: Serve) -> None:
 
 
 def test_a_terminal_shows_the_room(server: ServerProcess) -> None:
-    """
-    On a terminal the room is drawn, with the moods and the breath, and Ctrl-C ends it cleanly.
-    """
+    """On a terminal the room is drawn, with the moods and the breath, and Ctrl-C ends it cleanly."""
     join(server, "watched-0123456789abcdef")
     with terminal("watch", server.url) as screen:
         screen.until_shown("1 person.*gratitude.*(breathe|hold)")
@@ -251,9 +231,7 @@ def test_a_terminal_shows_the_room(server: ServerProcess) -> None:
 
 
 def test_a_terminal_says_when_the_server_refuses(server: ServerProcess) -> None:
-    """
-    The drawing ends, the message stays, and the exit status is 1.
-    """
+    """The drawing ends, the message stays, and the exit status is 1."""
     with terminal("watch", f"{server.url}/elsewhere") as screen:
         assert screen.until_ended() == 1
         screen.until_shown("refused the connection")
@@ -261,9 +239,7 @@ def test_a_terminal_says_when_the_server_refuses(server: ServerProcess) -> None:
 
 
 def test_the_view_says_how_many_and_how_it_knows() -> None:
-    """
-    Label, interval, method and age in words; a bar for each mood; the breath.
-    """
+    """Label, interval, method and age in words; a bar for each mood; the breath."""
     text = drawn(PRESENCE, now_ms=NOW_MS + 12_000)
     assert "about 10,000 people" in text
     assert "between 9,270 and 11,310; every visitor was counted, 12 s ago" in text
@@ -274,9 +250,7 @@ def test_the_view_says_how_many_and_how_it_knows() -> None:
 
 
 def test_the_view_does_not_make_up_a_number() -> None:
-    """
-    Unknown is said, with what is known at least; no room at all is said, too.
-    """
+    """Unknown is said, with what is known at least; no room at all is said, too."""
     assert "how many is not known yet" in drawn(UNKNOWN)
     assert "at least 2" in drawn(UNKNOWN)
     assert "connecting" in drawn(None)
@@ -285,9 +259,7 @@ def test_the_view_does_not_make_up_a_number() -> None:
 
 
 def test_a_line_says_the_same() -> None:
-    """
-    Time, label, interval, method, moods.
-    """
+    """Time, label, interval, method, moods."""
     assert line(PRESENCE) == (
         "2026-01-01T00:00:00Z lobby: about 10,000 (between 9,270 and 11,310; every visitor was counted); "
         "gratitude 3,072, release 1,024, unspoken 6,144"
@@ -300,16 +272,12 @@ def test_a_line_says_the_same() -> None:
     [(-50, "just now"), (1_999, "just now"), (2_000, "2 s ago"), (150_000, "2 min ago"), (10**7, "2 h ago")],
 )
 def test_an_age_is_said_in_words(length_ms: int, words: str) -> None:
-    """
-    In the largest unit that fits.
-    """
+    """In the largest unit that fits."""
     assert ago(length_ms) == words
 
 
 def test_a_sparkline_starts_at_zero() -> None:
-    """
-    Heights are proportional, nothing is a dot, and an empty room is flat.
-    """
+    """Heights are proportional, nothing is a dot, and an empty room is flat."""
     assert sparkline([0, 50, 100, None]) == "▁▄█·"
     assert sparkline([0, 0]) == "▁▁"
     assert sparkline([]) == ""
@@ -326,16 +294,12 @@ def test_a_sparkline_starts_at_zero() -> None:
     ],
 )
 def test_the_breath_follows_the_time(at_ms: int, moment: tuple[str, float, int]) -> None:
-    """
-    Lungs fill, hold and empty with the pattern.
-    """
+    """Lungs fill, hold and empty with the pattern."""
     assert breath(PATTERNS["4-7-8"], at_ms) == pytest.approx(moment)
 
 
 def test_the_breath_is_the_rooms(serve: Serve, unused_tcp_port: int) -> None:
-    """
-    The pattern is fetched from the config, and 4-7-8 if the request fails.
-    """
+    """The pattern is fetched from the config, and 4-7-8 if the request fails."""
     server = serve("--breath", "box")
     assert fetch_pattern(f"{server.url}/v1/rooms/lobby/config") == PATTERNS["box"]
     assert fetch_pattern(f"{server.url}/healthz") == PATTERNS["4-7-8"]
@@ -343,17 +307,13 @@ def test_the_breath_is_the_rooms(serve: Serve, unused_tcp_port: int) -> None:
 
 
 def test_a_bar_is_never_longer_than_its_share() -> None:
-    """
-    From nothing to all of it.
-    """
+    """From nothing to all of it."""
     assert bar(0) == "░" * 30
     assert bar(1) == "█" * 30
 
 
 def test_help_says_how_it_is_used() -> None:
-    """
-    With an example.
-    """
+    """With an example."""
     result: Any = CliRunner().invoke(main, ["watch", "--help"])
     assert result.exit_code == 0
     assert "Example: breathing-room watch" in result.output

@@ -7,9 +7,7 @@ from breathing_room.client.clock import ServerClock
 
 
 def test_before_the_first_sample_our_own_clock_counts() -> None:
-    """
-    Nothing is known, so nothing is added.
-    """
+    """Nothing is known, so nothing is added."""
     clock = ServerClock()
     assert clock.offset_ms == 0
     assert clock.error_ms is None
@@ -22,9 +20,7 @@ def test_before_the_first_sample_our_own_clock_counts() -> None:
 def test_the_offset_is_right_within_half_a_round_trip(
     offset_ms: int, ways_ms: list[tuple[float, float]]
 ) -> None:
-    """
-    However unequal the two ways are, the estimate is never more wrong than it says.
-    """
+    """However unequal the two ways are, the estimate is never more wrong than it says."""
     clock, now_ms = ServerClock(), 1_000_000.0
     for there_ms, back_ms in ways_ms:
         sent_ms, now_ms = now_ms, now_ms + there_ms + back_ms
@@ -34,9 +30,7 @@ def test_the_offset_is_right_within_half_a_round_trip(
 
 
 def test_the_shortest_round_trip_wins() -> None:
-    """
-    A fast sample wins over a slow and lopsided one, whichever came first.
-    """
+    """A fast sample wins over a slow and lopsided one, whichever came first."""
     clock = ServerClock()
     clock.add_sample(sent_ms=0, now_ms=1_000 + 1, received_ms=2)
     clock.add_sample(sent_ms=1_000, now_ms=2_000 + 900, received_ms=2_000)
@@ -44,9 +38,7 @@ def test_the_shortest_round_trip_wins() -> None:
 
 
 def test_a_clock_that_was_set_is_followed_at_once() -> None:
-    """
-    When two samples contradict each other, the new one counts.
-    """
+    """When two samples contradict each other, the new one counts."""
     clock = ServerClock()
     clock.add_sample(sent_ms=0, now_ms=1_000 + 1, received_ms=2)
     clock.add_sample(sent_ms=1_000, now_ms=61_005, received_ms=1_010)
@@ -54,9 +46,7 @@ def test_a_clock_that_was_set_is_followed_at_once() -> None:
 
 
 def test_an_answer_that_came_before_its_request_is_no_sample() -> None:
-    """
-    Our own clock was set back in between.
-    """
+    """Our own clock was set back in between."""
     clock = ServerClock()
     clock.add_sample(sent_ms=1_000, now_ms=5_000, received_ms=900)
     assert clock.error_ms is None

@@ -53,9 +53,7 @@ def test_a_url_is_parsed(url: str, origin: Origin, host: str, target: str) -> No
     "url", ["", "example.org", "ftp://example.org", "http://", "http://a:b", "http://[::1"]
 )
 def test_what_is_no_url_is_rejected(url: str) -> None:
-    """
-    Before anything is connected.
-    """
+    """Before anything is connected."""
     with pytest.raises(HostError):
         Endpoint.of(url)
 
@@ -78,9 +76,7 @@ def test_no_url_injects_a_line_into_a_request(path: str) -> None:
 
 
 async def test_a_response_is_read_whole() -> None:
-    """
-    With its status, its headers in lower case, and its body, however its length is given.
-    """
+    """With its status, its headers in lower case, and its body, however its length is given."""
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
     closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello"
     early = b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n"
@@ -104,18 +100,14 @@ async def test_a_response_is_read_whole() -> None:
     ids=["nothing", "half", "no HTTP", "too much", "too late"],
 )
 async def test_what_is_no_response_is_a_lost_connection(reply: Any, reason: str) -> None:
-    """
-    Its reason is in words for people, without an address, and the request may be tried again.
-    """
+    """Its reason is in words for people, without an address, and the request may be tried again."""
     with pytest.raises(ConnectionLostError) as lost:
         await request(reply, answer_s=0.3)
     assert lost.value.reason == reason
 
 
 async def test_a_refused_connection_is_a_lost_connection(unused_tcp_port: int) -> None:
-    """
-    The system's own text has the address; ours has not.
-    """
+    """The system's own text has the address; ours has not."""
     with pytest.raises(ConnectionLostError) as lost:
         await HttpClient(5.0).request(Endpoint.of(f"http://127.0.0.1:{unused_tcp_port}/"))
     assert lost.value.reason == "connection refused"
@@ -125,9 +117,7 @@ async def test_a_refused_connection_is_a_lost_connection(unused_tcp_port: int) -
 
 
 async def test_a_connection_is_kept() -> None:
-    """
-    Ten requests go over one connection: a GET without a body, a POST of JSON with one.
-    """
+    """Ten requests go over one connection: a GET without a body, a POST of JSON with one."""
     script, client = HttpScript({"page": answer(b"{}")}), HttpClient(5.0)
     async with scripted_http(script) as url:
         for number in range(10):
@@ -138,9 +128,7 @@ async def test_a_connection_is_kept() -> None:
 
 
 async def test_a_connection_that_was_closed_meanwhile_is_opened_again() -> None:
-    """
-    Whether that was known or shows only with the request, the caller gets the response.
-    """
+    """Whether that was known or shows only with the request, the caller gets the response."""
     script, client = HttpScript({"page": [answer(b"1"), None, answer(b"2"), answer(b"3", Connection="close"), answer(b"4")]}), HttpClient(5.0)  # fmt: skip
     async with scripted_http(script) as url:
         bodies = [(await client.request(Endpoint.of(f"{url}/page"))).body for _ in range(4)]
@@ -150,9 +138,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_opened_again() -> None:
 
 
 async def test_a_response_that_comes_too_late_is_discarded() -> None:
-    """
-    The request after one that was cancelled goes over a new connection, and gets its own response.
-    """
+    """The request after one that was cancelled goes over a new connection, and gets its own response."""
     late = [answer(b"late")[:-4], answer(b"mine")]
     script, client = HttpScript({"page": late}), HttpClient(5.0)
     async with scripted_http(script) as url:

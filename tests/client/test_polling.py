@@ -61,9 +61,7 @@ async def test_a_visit_polls_reports_and_leaves() -> None:
 
 
 async def test_a_visitor_outside_of_the_sample_only_polls() -> None:
-    """
-    It reports neither the join nor a change of mood, and sends no leave.
-    """
+    """It reports neither the join nor a change of mood, and sends no leave."""
     server = script(lobby=presence(sample_rate=TICKET))
     async with scripted_http(server) as url, connect(url, visitor=VISITOR, mood="release") as room:
         await first(room)
@@ -72,9 +70,7 @@ async def test_a_visitor_outside_of_the_sample_only_polls() -> None:
 
 
 async def test_an_observer_only_polls() -> None:
-    """
-    At a rate of 1, too.
-    """
+    """At a rate of 1, too."""
     server = script()
     async with scripted_http(server) as url, connect(url, observe=True) as room:
         assert (await first(room)).count == 3
@@ -82,9 +78,7 @@ async def test_an_observer_only_polls() -> None:
 
 
 async def test_presences_come_as_often_as_the_room_says() -> None:
-    """
-    Each is yielded once, and the polls go over one connection, `poll_ms` times a factor apart.
-    """
+    """Each is yielded once, and the polls go over one connection, `poll_ms` times a factor apart."""
     server = script(lobby=growing(poll_ms=200, sample_rate=TICKET))
     async with scripted_http(server) as url, connect(url, visitor=VISITOR) as room:
         presences = aiter(room)
@@ -96,9 +90,7 @@ async def test_presences_come_as_often_as_the_room_says() -> None:
 
 
 async def test_a_copy_elsewhere_is_read_there() -> None:
-    """
-    Polls go where the config says, reports to the server.
-    """
+    """Polls go where the config says, reports to the server."""
     elsewhere = HttpScript({"copy.json": presence(count=4)})
     async with scripted_http(elsewhere) as other:
         server = script(
@@ -110,9 +102,7 @@ async def test_a_copy_elsewhere_is_read_there() -> None:
 
 
 async def test_set_mood_returns_when_the_mood_was_reported() -> None:
-    """
-    In the sample a report has the new mood; one that did not change is not reported again.
-    """
+    """In the sample a report has the new mood; one that did not change is not reported again."""
     server = script(heartbeat=growing())
     async with scripted_http(server) as url, connect(url, visitor=VISITOR, mood="release") as room:
         await first(room)
@@ -128,9 +118,7 @@ async def test_set_mood_returns_when_the_mood_was_reported() -> None:
 
 
 async def test_a_mood_that_cannot_be_reported_is_reported_later() -> None:
-    """
-    `set_mood` does not wait for a server that is away, and the report is repeated.
-    """
+    """`set_mood` does not wait for a server that is away, and the report is repeated."""
     server = script(heartbeat=[presence(), None, None, presence(as_of_ms=2**50)])
     async with scripted_http(server) as url, connect(url, visitor=VISITOR, timing=QUICK) as room:
         await first(room)
@@ -140,9 +128,7 @@ async def test_a_mood_that_cannot_be_reported_is_reported_later() -> None:
 
 
 async def test_an_unknown_mood_is_rejected_without_a_request() -> None:
-    """
-    The config names the moods: in a change `set_mood` raises, in `connect` the iteration does.
-    """
+    """The config names the moods: in a change `set_mood` raises, in `connect` the iteration does."""
     server = script()
     async with scripted_http(server) as url:
         async with connect(url, visitor=VISITOR, mood="release") as room:
@@ -172,9 +158,7 @@ async def test_a_report_that_was_shed_waits_for_a_poll() -> None:
 
 
 async def test_a_visit_of_an_expired_epoch_begins_again() -> None:
-    """
-    After `bad_epoch` the client polls and reports with the new epoch, and the visit goes on.
-    """
+    """After `bad_epoch` the client polls and reports with the new epoch, and the visit goes on."""
     server = script(
         lobby=[presence(epoch=1), presence(epoch=5)], heartbeat=[error("bad_epoch", 400), presence(epoch=5)]
     )
@@ -185,9 +169,7 @@ async def test_a_visit_of_an_expired_epoch_begins_again() -> None:
 
 
 async def test_a_final_error_ends_the_visit() -> None:
-    """
-    Of a poll or of a report: the same request would fail again.
-    """
+    """Of a poll or of a report: the same request would fail again."""
     for pages in ({"lobby": error("no_such_room", 404)}, {"heartbeat": error("unsigned_visitor", 403)}):
         code = "no_such_room" if "lobby" in pages else "unsigned_visitor"
         async with scripted_http(script(**pages)) as url, connect(url, timing=QUICK) as room:
@@ -220,9 +202,7 @@ async def test_responses_of_proxies_are_retried(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_server_that_is_away_makes_the_presence_stale() -> None:
-    """
-    After its `stale_after_ms`, with the connection error; when the server is back it is live again.
-    """
+    """After its `stale_after_ms`, with the connection error; when the server is back it is live again."""
     server = script(lobby=growing(stale_after_ms=300, poll_ms=100, sample_rate=TICKET))
     async with scripted_http(server) as url:
         port = int(url.rsplit(":", 1)[1])
@@ -238,9 +218,7 @@ async def test_a_server_that_is_away_makes_the_presence_stale() -> None:
 
 
 async def test_a_copy_that_is_not_updated_becomes_stale() -> None:
-    """
-    A file server answers for ever: what counts is that the file has a newer presence.
-    """
+    """A file server answers for ever: what counts is that the file has a newer presence."""
     server = script(lobby=presence(stale_after_ms=300, poll_ms=100, sample_rate=TICKET))
     async with scripted_http(server) as url, connect(url, visitor=VISITOR) as room:
         await first(room)
@@ -249,9 +227,7 @@ async def test_a_copy_that_is_not_updated_becomes_stale() -> None:
 
 
 async def test_attempts_may_be_limited() -> None:
-    """
-    After so many failed polls in a row the iteration raises why.
-    """
+    """After so many failed polls in a row the iteration raises why."""
     server = script(lobby=answer(b"", status=503))
     async with scripted_http(server) as url, connect(url, timing=QUICK, attempts_max=3) as room:
         with pytest.raises(UnreachableError, match="503"):
@@ -260,9 +236,7 @@ async def test_attempts_may_be_limited() -> None:
 
 
 async def test_the_first_failed_poll_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """
-    U9: it is one warning with URL and reason, until polls are answered again.
-    """
+    """U9: it is one warning with URL and reason, until polls are answered again."""
     server = script(lobby=[answer(b"", status=503), answer(b"", status=503), growing(poll_ms=50)])
     async with scripted_http(server) as url, connect(url, timing=QUICK) as room:
         await first(room)
@@ -271,9 +245,7 @@ async def test_the_first_failed_poll_is_a_warning(caplog: pytest.LogCaptureFixtu
 
 
 async def test_the_displayed_count_is_interpolated_inside_the_interval() -> None:
-    """
-    From one count to the next, and never through zero.
-    """
+    """From one count to the next, and never through zero."""
     counts = [(10, 5, 15), (20, 16, 25), (30, 22, 40), (12, 10, 18)]
     server = script(
         lobby=[
@@ -297,9 +269,7 @@ async def test_the_displayed_count_is_interpolated_inside_the_interval() -> None
 
 
 async def test_leaving_does_not_wait_for_a_server_that_hangs() -> None:
-    """
-    A leave may take a second, and a report without an answer delays it by no more.
-    """
+    """A leave may take a second, and a report without an answer delays it by no more."""
     server = script(heartbeat=b"HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\n")
     loop = asyncio.get_running_loop()
     async with scripted_http(server) as url:
@@ -311,9 +281,7 @@ async def test_leaving_does_not_wait_for_a_server_that_hangs() -> None:
 
 
 async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFixture) -> None:
-    """
-    At every level, through errors, malformed responses, cut connections, and a server that goes away.
-    """
+    """At every level, through errors, malformed responses, cut connections, and a server that goes away."""
     server = script(
         config=[None, answer(POLLED)],
         lobby=[None, answer(b"127.0.0.1"), growing(poll_ms=50)],
@@ -354,17 +322,13 @@ def counter(server: ServerProcess, name: str) -> float:
 
 
 async def test_alone_in_a_room_is_one(polled: ServerProcess) -> None:
-    """
-    From the first presence on: not 0, and not 33.
-    """
+    """From the first presence on: not 0, and not 33."""
     async with connect(polled.url) as room:
         assert [(await first(room)).count, room.displayed_count()] == [1, 1]
 
 
 async def test_people_are_counted_and_their_moods(polled: ServerProcess) -> None:
-    """
-    With the same interface as over sockets; a visitor who left is out at the next poll.
-    """
+    """With the same interface as over sockets; a visitor who left is out at the next poll."""
     async with connect(polled.url, mood="gratitude") as ann, connect(polled.url) as bob:
         seen = await first(ann, lambda seen: seen.count == 2)
         assert (seen.moods["gratitude"], seen.unspoken) == (1, 1)
@@ -375,9 +339,7 @@ async def test_people_are_counted_and_their_moods(polled: ServerProcess) -> None
 
 
 async def test_a_visitor_on_two_connections_is_one_person(polled: ServerProcess) -> None:
-    """
-    And an observer is not counted.
-    """
+    """And an observer is not counted."""
     async with connect(polled.url, visitor=VISITOR) as one, connect(polled.url, visitor=VISITOR) as other:
         await first(one)
         assert (await first(other)).count == 1
@@ -387,9 +349,7 @@ async def test_a_visitor_on_two_connections_is_one_person(polled: ServerProcess)
 
 
 async def test_the_time_of_the_server_comes_from_reports(polled: ServerProcess) -> None:
-    """
-    On one machine the offset is nothing but the error of the estimate.
-    """
+    """On one machine the offset is nothing but the error of the estimate."""
     async with connect(polled.url) as room:
         await first(room)
         await until(lambda: room._clock.error_ms is not None)
@@ -397,9 +357,7 @@ async def test_the_time_of_the_server_comes_from_reports(polled: ServerProcess) 
 
 
 async def test_clients_reconnect_to_a_killed_server(serve: Serve) -> None:
-    """
-    The iteration goes on, never with 0, and the clients that poll are counted again.
-    """
+    """The iteration goes on, never with 0, and the clients that poll are counted again."""
     server = serve(*FLAGS, "--snapshot-ms", "100")
     async with connect(server.url, timing=QUICK) as room, connect(server.url, timing=QUICK) as other:
         await first(room, lambda seen: seen.count == 2)

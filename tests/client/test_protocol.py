@@ -60,17 +60,13 @@ json_values = st.recursive(
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:8000", "ws://127.0.0.1:8000/", "http://127.0.0.1:8000/"])
 def test_http_and_websocket_urls_are_alike(base: str) -> None:
-    """
-    A server may be named by any scheme, with or without a slash at the end.
-    """
+    """A server may be named by any scheme, with or without a slash at the end."""
     assert socket_url(base, "lobby") == "ws://127.0.0.1:8000/v1/rooms/lobby/socket"
     assert http_url(base, "/healthz") == "http://127.0.0.1:8000/healthz"
 
 
 def test_a_server_may_live_below_a_path() -> None:
-    """
-    Behind a proxy the room's path follows the server's own, and TLS stays TLS.
-    """
+    """Behind a proxy the room's path follows the server's own, and TLS stays TLS."""
     assert socket_url("https://example.org/here/", "tea") == "wss://example.org/here/v1/rooms/tea/socket"
     assert http_url("wss://example.org/here", "/healthz") == "https://example.org/here/healthz"
 
@@ -90,18 +86,14 @@ def test_a_server_may_live_below_a_path() -> None:
     ],
 )
 def test_what_is_no_server_url_is_rejected(base: str, room: str) -> None:
-    """
-    A mistyped URL or room fails where it is written, not in a loop of attempts.
-    """
+    """A mistyped URL or room fails where it is written, not in a loop of attempts."""
     with pytest.raises(HostError):
         socket_url(base, room)
 
 
 @given(presences())
 def test_every_presence_survives_the_wire(presence: Presence) -> None:
-    """
-    What the server encodes is what the client reads.
-    """
+    """What the server encodes is what the client reads."""
     assert decode(presence_message(encode_presence(presence))) == presence
 
 
@@ -117,9 +109,7 @@ def test_the_time_and_errors_survive_the_wire() -> None:
 
 
 def test_a_message_of_an_unknown_type_is_nothing() -> None:
-    """
-    A newer server may send types that this client does not know; a pong asks for nothing.
-    """
+    """A newer server may send types that this client does not know; a pong asks for nothing."""
     assert decode('{"type": "weather", "rain": true}') is None
     assert decode(PONG) is None
 
@@ -167,9 +157,7 @@ def test_a_presence_that_contradicts_itself_is_rejected(changes: dict[str, Any])
 
 @pytest.mark.parametrize("key", [key for key in COUNTED if key != "type"])
 def test_a_presence_that_lacks_a_key_is_rejected(key: str) -> None:
-    """
-    Every key of a presence is required.
-    """
+    """Every key of a presence is required."""
     with pytest.raises(ValueError, match="lacks"):
         decode(json.dumps({name: value for name, value in COUNTED.items() if name != key}))
 
@@ -188,9 +176,7 @@ def test_a_presence_that_lacks_a_key_is_rejected(key: str) -> None:
     )
 )
 def test_a_malformed_message_is_a_value_error(value: Any) -> None:
-    """
-    Any JSON is either decoded or raises the one error that the client expects.
-    """
+    """Any JSON is either decoded or raises the one error that the client expects."""
     try:
         decode(json.dumps(value))
     except ValueError:
@@ -200,9 +186,7 @@ def test_a_malformed_message_is_a_value_error(value: Any) -> None:
 
 @given(st.binary(max_size=50) | st.text(max_size=50) | st.just("[" * 100_000))
 def test_what_is_no_json_is_a_value_error(text: str | bytes) -> None:
-    """
-    Bytes at random, and JSON that nests without end, raise the same error.
-    """
+    """Bytes at random, and JSON that nests without end, raise the same error."""
     try:
         decode(text)
     except ValueError:
@@ -212,9 +196,7 @@ def test_what_is_no_json_is_a_value_error(text: str | bytes) -> None:
 
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
 def test_the_breathing_pattern_of_a_config_is_decoded(pattern: Any) -> None:
-    """
-    The pattern of a room is that of its config.
-    """
+    """The pattern of a room is that of its config."""
     body = encode(config_body("lobby", RoomConfig(breath=pattern.name), now_ms=0))
     assert decode_pattern(json.loads(body)) == pattern
 
@@ -230,8 +212,6 @@ def test_the_breathing_pattern_of_a_config_is_decoded(pattern: Any) -> None:
     ],
 )
 def test_a_malformed_breathing_pattern_is_rejected(breath: Any) -> None:
-    """
-    No phases, unknown phases and phases of no length are no pattern.
-    """
+    """No phases, unknown phases and phases of no length are no pattern."""
     with pytest.raises(ValueError, match="breath"):
         decode_pattern({"breath": breath})

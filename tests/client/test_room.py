@@ -38,9 +38,7 @@ def status(room: Room) -> tuple[str, str | None]:
 
 
 async def test_the_join_message_has_the_id_and_the_mood() -> None:
-    """
-    It is the first message of a connection.
-    """
+    """It is the first message of a connection."""
     script = Script(says(presence()))
     async with scripted(script) as url, connect(url, mood="release", visitor=VISITOR) as room:
         await first(room)
@@ -48,9 +46,7 @@ async def test_the_join_message_has_the_id_and_the_mood() -> None:
 
 
 async def test_a_random_id_is_drawn_for_each_room() -> None:
-    """
-    Two rooms without a given id are two visitors, and without a mood none is sent.
-    """
+    """Two rooms without a given id are two visitors, and without a mood none is sent."""
     script = Script(says(presence()))
     async with scripted(script) as url:
         for _ in range(2):
@@ -63,9 +59,7 @@ async def test_a_random_id_is_drawn_for_each_room() -> None:
 
 
 async def test_an_observer_sends_no_id() -> None:
-    """
-    Its only message is `observe`.
-    """
+    """Its only message is `observe`."""
     script = Script(says(presence()))
     async with scripted(script) as url, connect(url, observe=True) as room:
         assert (await first(room)).count == 3
@@ -73,9 +67,7 @@ async def test_an_observer_sends_no_id() -> None:
 
 
 async def test_the_latest_wins_over_a_slow_consumer() -> None:
-    """
-    A loop that was busy during fifty presences gets the last of them next, and no queue.
-    """
+    """A loop that was busy during fifty presences gets the last of them next, and no queue."""
     script = Script(says(*(presence(as_of_ms=step) for step in range(50))))
     async with scripted(script) as url, connect(url) as room:
         presences = aiter(room)
@@ -87,9 +79,7 @@ async def test_the_latest_wins_over_a_slow_consumer() -> None:
 
 
 async def test_the_displayed_count_on_a_socket_is_the_count() -> None:
-    """
-    At once: changes are pushed as they happen, so there is nothing to interpolate.
-    """
+    """At once: changes are pushed as they happen, so there is nothing to interpolate."""
     counts = (presence(), presence(count=9, high=9))
     async with scripted(Script(says(*counts))) as url, connect(url) as room:
         assert room.displayed_count() is None
@@ -98,17 +88,13 @@ async def test_the_displayed_count_on_a_socket_is_the_count() -> None:
 
 
 async def test_two_consumers_get_the_same() -> None:
-    """
-    Each iteration has its own position: none takes a presence away from another.
-    """
+    """Each iteration has its own position: none takes a presence away from another."""
     async with scripted(Script(says(presence()))) as url, connect(url) as room:
         assert await first(room) == await first(room)
 
 
 async def test_a_malformed_message_is_logged_and_skipped(caplog: pytest.LogCaptureFixture) -> None:
-    """
-    It is a line in the log, and the next good message counts.
-    """
+    """It is a line in the log, and the next good message counts."""
     script = Script(says("{", presence(count=-1), '{"type": "news"}', presence(count=4)))
     with caplog.at_level(logging.WARNING):
         async with scripted(script) as url, connect(url) as room:
@@ -133,9 +119,7 @@ async def test_a_final_close_is_raised(code: int) -> None:
 
 
 async def test_a_normal_closure_ends_the_iteration() -> None:
-    """
-    After a close with 1000 the client does not reconnect, and there is no error.
-    """
+    """After a close with 1000 the client does not reconnect, and there is no error."""
     script = Script(closes(1000, "", presence()))
     async with scripted(script) as url, connect(url, timing=QUICK) as room:
         assert [seen.count async for seen in room] == [3]
@@ -155,9 +139,7 @@ async def test_a_restart_is_waited_for_as_long_as_the_server_says() -> None:
 
 
 async def test_a_reset_connection_is_opened_again() -> None:
-    """
-    After a reset the client reconnects with jitter, and the state stays live when that was soon enough.
-    """
+    """After a reset the client reconnects with jitter, and the state stays live when that was soon enough."""
     script = Script(breaks(presence()), breaks(presence()), says(presence(count=4)))
     async with scripted(script) as url, connect(url, timing=QUICK) as room:
         methods = set()
@@ -196,9 +178,7 @@ async def test_a_lost_presence_becomes_stale() -> None:
 
 
 async def test_an_unknown_count_is_an_unknown_state() -> None:
-    """
-    What the server does not know is never shown as a number.
-    """
+    """What the server does not know is never shown as a number."""
     unknown = presence(count=None, high=None, method="unknown", label="unknown", low=0, moods={}, unspoken=0)
     async with scripted(Script(says(unknown))) as url, connect(url) as room:
         assert (await first(room)).count is None
@@ -226,9 +206,7 @@ async def test_a_server_that_does_not_answer_is_noticed() -> None:
 
 
 async def test_a_room_without_changes_is_not_a_dead_connection() -> None:
-    """
-    While pings are answered the connection stays, however long nothing changes.
-    """
+    """While pings are answered the connection stays, however long nothing changes."""
     script = Script(says(presence(stale_after_ms=100)))
     timing = Timing(ping_s=0.05, answer_s=0.3, backoff_base_s=0.01)
     async with scripted(script) as url, connect(url, timing=timing) as room:
@@ -239,9 +217,7 @@ async def test_a_room_without_changes_is_not_a_dead_connection() -> None:
 
 
 async def test_a_ping_is_sent_every_ping_ms_of_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Without a time of the program's own the interval is the room's.
-    """
+    """Without a time of the program's own the interval is the room's."""
     monkeypatch.setitem(CONFIG, "ping_ms", 200)
     pinged_at_s: list[float] = []
 
@@ -259,9 +235,7 @@ async def test_a_ping_is_sent_every_ping_ms_of_the_config(monkeypatch: pytest.Mo
 
 
 async def test_the_time_is_the_servers() -> None:
-    """
-    Requests for the time show how far the server's clock is ahead, within the round trip of a loopback.
-    """
+    """Requests for the time show how far the server's clock is ahead, within the round trip of a loopback."""
 
     async def an_hour_ahead(socket: ServerConnection) -> None:
         await socket.send(presence())
@@ -295,9 +269,7 @@ class Moods:
 
 
 async def test_set_mood_returns_when_the_server_has_the_mood() -> None:
-    """
-    It waits for the answer to the request for the time behind it.
-    """
+    """It waits for the answer to the request for the time behind it."""
     moods = Moods()
     async with scripted(Script(moods)) as url, connect(url) as room:
         await first(room)
@@ -306,9 +278,7 @@ async def test_set_mood_returns_when_the_server_has_the_mood() -> None:
 
 
 async def test_an_unknown_mood_raises_and_changes_nothing() -> None:
-    """
-    Only the call that sent it raises, the connection goes on, and the next join has the mood before.
-    """
+    """Only the call that sent it raises, the connection goes on, and the next join has the mood before."""
     script = Script(Moods())
     async with scripted(script) as url, connect(url, timing=QUICK) as room:
         await first(room)
@@ -322,9 +292,7 @@ async def test_an_unknown_mood_raises_and_changes_nothing() -> None:
 
 
 async def test_a_mood_without_a_connection_is_sent_with_the_join() -> None:
-    """
-    It is kept, and `set_mood` does not wait for the server.
-    """
+    """It is kept, and `set_mood` does not wait for the server."""
     script = Script(says(presence()))
     async with scripted(script) as url, connect(url) as room:
         await room.set_mood("release")
@@ -333,9 +301,7 @@ async def test_a_mood_without_a_connection_is_sent_with_the_join() -> None:
 
 
 async def test_a_join_with_an_unknown_mood_raises() -> None:
-    """
-    A join that was rejected for its content would be rejected the next time as well.
-    """
+    """A join that was rejected for its content would be rejected the next time as well."""
 
     async def refuse(socket: ServerConnection) -> None:
         error = {"code": "unknown_mood", "message": "mood must be release", "status": 400}
@@ -361,9 +327,7 @@ async def test_a_server_that_is_not_there_is_waited_for(unused_tcp_port: int) ->
 
 
 async def test_attempts_may_be_limited(unused_tcp_port: int) -> None:
-    """
-    After so many failures in a row the iteration raises why.
-    """
+    """After so many failures in a row the iteration raises why."""
     async with connect(f"http://127.0.0.1:{unused_tcp_port}", timing=QUICK, attempts_max=3) as room:
         with pytest.raises(UnreachableError, match="connection refused"):
             await first(room)
@@ -389,9 +353,7 @@ async def test_a_wrong_url_is_a_warning(unused_tcp_port: int, caplog: pytest.Log
 
 @pytest.mark.slow
 def test_a_script_with_a_wrong_url_prints_why_it_waits(unused_tcp_port: int) -> None:
-    """
-    U9: also without any configuration of logging.
-    """
+    """U9: also without any configuration of logging."""
     url = f"http://127.0.0.1:{unused_tcp_port}"
     script = f"""
 import asyncio, breathing_room
@@ -414,9 +376,7 @@ asyncio.run(main())
 async def test_a_lost_connection_is_a_warning_when_the_reconnect_fails(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """
-    U9: a connection that ends is information; the first attempt after it that fails is the one warning.
-    """
+    """U9: a connection that ends is information; the first attempt after it that fails is the one warning."""
     async with contextlib.AsyncExitStack() as serving:
         url = await serving.enter_async_context(scripted(Script(says(presence()))))
         with caplog.at_level(logging.INFO, logger="breathing_room.client"):
@@ -434,9 +394,7 @@ async def test_a_lost_connection_is_a_warning_when_the_reconnect_fails(
 
 
 async def test_a_url_without_rooms_is_rejected(server: ServerProcess) -> None:
-    """
-    A path below which there is no room raises instead of being tried for ever.
-    """
+    """A path below which there is no room raises instead of being tried for ever."""
     async with connect(f"{server.url}/no/such/path", timing=QUICK) as room:
         with pytest.raises(RefusedError) as raised:
             await first(room)
@@ -474,9 +432,7 @@ async def hanging_server() -> AsyncIterator[tuple[str, asyncio.Event]]:
 
 
 async def test_leaving_does_not_wait_for_a_server_that_hangs() -> None:
-    """
-    A leave may take a second.
-    """
+    """A leave may take a second."""
     loop = asyncio.get_running_loop()
     async with hanging_server() as (url, shaken):
         async with connect(url), asyncio.timeout(PATIENCE_S):
@@ -486,9 +442,7 @@ async def test_leaving_does_not_wait_for_a_server_that_hangs() -> None:
 
 
 async def test_leaving_closes_normally_and_ends_the_iteration() -> None:
-    """
-    The close code is 1000, and leaving twice is leaving once.
-    """
+    """The close code is 1000, and leaving twice is leaving once."""
     codes: list[int | None] = []
 
     async def scene(socket: ServerConnection) -> None:
@@ -505,9 +459,7 @@ async def test_leaving_closes_normally_and_ends_the_iteration() -> None:
 
 
 async def test_cancelling_the_consumer_leaves_nothing_behind() -> None:
-    """
-    A cancelled task is cancelled, not in error, and no task of ours outlives it.
-    """
+    """A cancelled task is cancelled, not in error, and no task of ours outlives it."""
     script = Script(says(presence()))
 
     async def consume(url: str) -> None:
@@ -550,9 +502,7 @@ async def test_misuse_raises_a_host_error() -> None:
 
 
 async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFixture) -> None:
-    """
-    At every level, through joins, malformed messages, resets, rejections and reconnects.
-    """
+    """At every level, through joins, malformed messages, resets, rejections and reconnects."""
     script = Script(
         breaks(presence()), closes(4003, "127.0.0.1"), says("{", presence()), closes(4500, "127.0.0.1")
     )
@@ -585,9 +535,7 @@ async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFi
 
 
 async def test_people_are_counted_and_their_moods(server: ServerProcess) -> None:
-    """
-    Every connection receives the count and the moods; a change of mood is one move.
-    """
+    """Every connection receives the count and the moods; a change of mood is one move."""
     async with connect(server.url, mood="gratitude") as ann, connect(server.websocket_url) as bob:
         seen = await first(ann, lambda seen: seen.count == 2)
         assert (seen.moods["gratitude"], seen.unspoken, seen.method) == (1, 1, "counted")
@@ -611,9 +559,7 @@ async def test_the_default_room_is_the_servers(serve: Serve, mode: str) -> None:
 
 
 async def test_an_observer_is_not_counted(server: ServerProcess) -> None:
-    """
-    It sees the room, and the room does not see it.
-    """
+    """It sees the room, and the room does not see it."""
     async with connect(server.url, observe=True) as observer:
         assert (await first(observer)).count == 0
         async with connect(server.url) as visitor:
@@ -622,18 +568,14 @@ async def test_an_observer_is_not_counted(server: ServerProcess) -> None:
 
 
 async def test_one_visitor_on_two_connections_is_one_person(server: ServerProcess) -> None:
-    """
-    The id says who is the same.
-    """
+    """The id says who is the same."""
     async with connect(server.url, visitor=VISITOR) as one, connect(server.url, visitor=VISITOR) as other:
         await first(one)
         assert (await first(other)).count == 1
 
 
 async def test_the_real_server_rejects_an_unknown_mood(server: ServerProcess) -> None:
-    """
-    In a change and in a join.
-    """
+    """In a change and in a join."""
     async with connect(server.url, mood="release") as room:
         await first(room)
         with pytest.raises(ClientError) as raised:
@@ -646,9 +588,7 @@ async def test_the_real_server_rejects_an_unknown_mood(server: ServerProcess) ->
 
 
 async def test_too_many_sockets_of_one_visitor_are_rejected(serve: Serve) -> None:
-    """
-    The close code of the real server is final, and says why.
-    """
+    """The close code of the real server is final, and says why."""
     server = serve("--connections-per-visitor-max", "1")
     async with connect(server.url, visitor=VISITOR) as one:
         await first(one)
@@ -659,9 +599,7 @@ async def test_too_many_sockets_of_one_visitor_are_rejected(serve: Serve) -> Non
 
 
 async def test_the_time_of_the_real_server_is_ours(server: ServerProcess) -> None:
-    """
-    On one machine the offset is nothing but the error of the estimate.
-    """
+    """On one machine the offset is nothing but the error of the estimate."""
     async with connect(server.url) as room:
         await first(room)
         await room.set_mood("release")
@@ -670,9 +608,7 @@ async def test_the_time_of_the_real_server_is_ours(server: ServerProcess) -> Non
 
 
 async def test_clients_reconnect_to_a_killed_server(serve: Serve) -> None:
-    """
-    After a SIGKILL the iteration goes on: never 0, and counted again once the visitor is back.
-    """
+    """After a SIGKILL the iteration goes on: never 0, and counted again once the visitor is back."""
     server = serve("--snapshot-ms", "100")
     async with connect(server.url, timing=QUICK) as room, connect(server.url, timing=QUICK) as other:
         await first(room, lambda seen: seen.count == 2)
@@ -690,9 +626,7 @@ async def test_clients_reconnect_to_a_killed_server(serve: Serve) -> None:
 
 
 async def test_a_stopped_server_says_when_to_reconnect(serve: Serve) -> None:
-    """
-    A graceful shutdown of the real server is a restart to its clients.
-    """
+    """A graceful shutdown of the real server is a restart to its clients."""
     server = serve("--reconnect-spread-ms", "200")
     async with connect(server.url, timing=QUICK) as room:
         await first(room)

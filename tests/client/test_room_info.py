@@ -52,9 +52,7 @@ def test_a_config_names_the_room_that_a_client_left_to_the_server() -> None:
 
 
 def test_a_config_without_a_mode_means_sockets() -> None:
-    """
-    As it was before there was another mode.
-    """
+    """As it was before there was another mode."""
     config = {name: value for name, value in CONFIG.items() if name != "mode"}
     assert decode_room_info(config, BASE, "lobby").mode == "socket"
 
@@ -67,9 +65,7 @@ def test_a_config_without_a_mode_means_sockets() -> None:
     ],
 )
 def test_a_presence_may_be_read_elsewhere(presence_url: str, found: str) -> None:
-    """
-    At a URL of its own, or at another path of the server.
-    """
+    """At a URL of its own, or at another path of the server."""
     assert decode_room_info(POLLED | {"presence_url": presence_url}, BASE, "lobby").presence_url == found
 
 
@@ -91,9 +87,7 @@ def test_a_presence_may_be_read_elsewhere(presence_url: str, found: str) -> None
     ],
 )
 def test_a_malformed_config_is_rejected(change: dict[str, Any]) -> None:
-    """
-    Field by field.
-    """
+    """Field by field."""
     with pytest.raises((ValueError, HostError)):
         decode_room_info(POLLED | change, BASE, "lobby")
 
@@ -107,9 +101,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_any_json_is_decoded_or_rejected(config: Any) -> None:
-    """
-    With no other error than the two that are promised.
-    """
+    """With no other error than the two that are promised."""
     try:
         info = decode_room_info(config, BASE, "lobby")
     except (ValueError, HostError):
@@ -134,9 +126,7 @@ async def test_a_proxys_own_page_is_no_room() -> None:
 
 
 async def test_a_redirect_is_followed() -> None:
-    """
-    The URL that it leads to is the one for all later requests.
-    """
+    """The URL that it leads to is the one for all later requests."""
     async with scripted_http(HttpScript({"config": answer(POLLED)})) as new:
         moved = answer(b"", status=301, Location=f"{new}/below/v1/rooms/lobby/config")
         assert (await fetch(moved)).base == f"{new}/below"
@@ -146,8 +136,6 @@ async def test_a_redirect_is_followed() -> None:
     "location", ["", "/elsewhere", "/v1/rooms/lobby/config", "http://127.0.0.1:1/v1/rooms/tea/config"]
 )
 async def test_a_redirect_that_leads_to_no_config_is_a_lost_connection(location: str) -> None:
-    """
-    To another page, to itself for ever, or to another room.
-    """
+    """To another page, to itself for ever, or to another room."""
     with pytest.raises(ConnectionLostError, match="redirect"):
         await fetch(answer(b"", status=302, Location=location))

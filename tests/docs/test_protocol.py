@@ -77,9 +77,7 @@ def test_the_times_are_those_of_the_clients() -> None:
 
 
 def test_the_limits_are_those_of_the_server() -> None:
-    """
-    What the page says of the server's patience is what it has by default.
-    """
+    """What the page says of the server's patience is what it has by default."""
     config = ServerConfig()
     text = " ".join(section("## WebSocket").split())
     assert f"is a join or an observe, within {config.join_ms / 1_000:g} s" in text
@@ -122,9 +120,7 @@ def test_the_tables_name_every_key() -> None:
 
 
 def test_the_mark_is_uniform() -> None:
-    """
-    What is not yet served is marked in one way.
-    """
+    """What is not yet served is marked in one way."""
     flat = " ".join(PAGE.split())
     assert flat.count("not yet served") == flat.count(MARK)
 

@@ -58,9 +58,7 @@ async def test_two_people_meet_in_a_mounted_room(name: str, tmp_path: Path) -> N
 
 
 def test_examples_are_run() -> None:
-    """
-    There is one for FastAPI and one for Starlette, and each says how it is run.
-    """
+    """There is one for FastAPI and one for Starlette, and each says how it is run."""
     names = {path.stem: path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*_app.py")}
     assert names.keys() >= {"fastapi_app", "starlette_app"}
     assert all(f"uvicorn --app-dir examples {name}:app" in text for name, text in names.items())

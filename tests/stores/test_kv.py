@@ -84,9 +84,7 @@ async def test_it_is_a_store() -> None:
 
 
 async def test_a_short_time_to_live_is_rounded_up() -> None:
-    """
-    What is to be kept for a second is kept for the minute that is the least, and is gone afterwards.
-    """
+    """What is to be kept for a second is kept for the minute that is the least, and is gone afterwards."""
     namespace = Namespace()
     store = KvStore(namespace, as_it_is)
     await store.put("a", b"1", ttl_ms=1_000)
@@ -97,9 +95,7 @@ async def test_a_short_time_to_live_is_rounded_up() -> None:
 
 
 async def test_a_failure_is_one_that_may_pass() -> None:
-    """
-    Every failure of KV becomes a temporary error, from every method.
-    """
+    """Every failure of KV becomes a temporary error, from every method."""
     namespace = Namespace()
     store = KvStore(namespace, as_it_is)
     namespace.failing = True

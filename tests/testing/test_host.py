@@ -129,9 +129,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str
 
 
 def test_good_host_passes_every_check(results: dict[str, dict[str, str]]) -> None:
-    """
-    A conforming host fails no check, even among sixty others that keep the machine busy.
-    """
+    """A conforming host fails no check, even among sixty others that keep the machine busy."""
     assert not results["Good"]
 
 
@@ -139,31 +137,23 @@ def test_good_host_passes_every_check(results: dict[str, dict[str, str]]) -> Non
     ("fault", "check"), CAUGHT_BY.items(), ids=lambda value: getattr(value, "__name__", "")
 )
 def test_fault_is_caught(results: dict[str, dict[str, str]], fault: type[Good], check: str) -> None:
-    """
-    A host with a fault fails the check of it, and the message begins with the sentence of the protocol.
-    """
+    """A host with a fault fails the check of it, and the message begins with the sentence of the protocol."""
     assert results[fault.__name__].keys() == {check}
     assert results[fault.__name__][check].startswith(checks()[check])
 
 
 def test_wrong_close_codes_are_caught(results: dict[str, dict[str, str]]) -> None:
-    """
-    A host that closes with one code for every breach of RFC 6455 fails every check of frames.
-    """
+    """A host that closes with one code for every breach of RFC 6455 fails every check of frames."""
     assert results["frames"].keys() == OF_FRAMES
 
 
 def test_every_check_catches_a_fault() -> None:
-    """
-    Each check fails for a bad host in ``bad_hosts``.
-    """
+    """Each check fails for a bad host in ``bad_hosts``."""
     assert {*CAUGHT_BY.values(), *OF_FRAMES, *OF_RESTARTS} == checks().keys()
 
 
 async def test_crash_is_no_restart(serve: Serve) -> None:
-    """
-    A host that is killed and loses its data fails every check of restarts.
-    """
+    """A host that is killed and loses its data fails every check of restarts."""
     flags = [flag for name, value in TIMES.items() for flag in (f"--{name.replace('_', '-')}", str(value))]
     server = serve(*flags)
 
@@ -253,9 +243,7 @@ async def test_an_exception_that_is_not_needed_fails() -> None:
 
 
 async def test_presence_may_lag_by_lag_ms() -> None:
-    """
-    A host whose presence lags passes if the lag is given as `lag_ms`, and fails a check if it is not.
-    """
+    """A host whose presence lags passes if the lag is given as `lag_ms`, and fails a check if it is not."""
     host_clock = HandClock()
     async with host_inside(clock=host_clock) as host:
         app = create_app(host)
@@ -288,9 +276,7 @@ async def test_presence_may_lag_by_lag_ms() -> None:
 
 
 async def test_other_server_is_no_host() -> None:
-    """
-    The suite fails at once for the address of another kind of server.
-    """
+    """The suite fails at once for the address of another kind of server."""
 
     async def teapot(scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive

@@ -32,9 +32,7 @@ async def open_cost(browser: Browser, costs: CostPage, *, width: int = 1_000) ->
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_sliders_move_by_keyboard_and_the_bill_follows(costs: CostPage, browser: Browser) -> None:
-    """
-    From ten thousand people to a million the panel's bill stays; with a finer count it grows.
-    """
+    """From ten thousand people to a million the panel's bill stays; with a finer count it grows."""
     page, strange = await open_cost(browser, costs)
     await page.locator("#people").focus()
     for _ in range(16):
@@ -53,9 +51,7 @@ async def test_sliders_move_by_keyboard_and_the_bill_follows(costs: CostPage, br
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_a_bill_opens_and_its_plot_is_drawn(costs: CostPage, browser: Browser) -> None:
-    """
-    Every bill shows its line items with a link to where the price comes from, and the picture is there.
-    """
+    """Every bill shows its line items with a link to where the price comes from, and the picture is there."""
     page, strange = await open_cost(browser, costs)
     bill = page.locator("details[data-strategy=fixed]")
     await bill.locator("summary").focus()
@@ -75,9 +71,7 @@ async def test_a_bill_opens_and_its_plot_is_drawn(costs: CostPage, browser: Brow
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_it_fits_a_phone(costs: CostPage, browser: Browser) -> None:
-    """
-    On a narrow screen nothing sticks out, and the sliders can be hit by a thumb.
-    """
+    """On a narrow screen nothing sticks out, and the sliders can be hit by a thumb."""
     page, strange = await open_cost(browser, costs, width=360)
     await page.locator("details[data-strategy=fixed] summary").click()
     assert await page.evaluate("document.documentElement.scrollWidth") == 360
@@ -90,9 +84,7 @@ async def test_it_fits_a_phone(costs: CostPage, browser: Browser) -> None:
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_axe_finds_nothing(costs: CostPage, browser: Browser) -> None:
-    """
-    axe-core finds nothing wrong with it, all bills opened.
-    """
+    """axe-core finds nothing wrong with it, all bills opened."""
     page, strange = await open_cost(browser, costs)
     for bill in await page.locator("summary").all():
         await bill.click()

@@ -62,9 +62,7 @@ async def test_it_is_light(
 
 
 def test_no_inline_script_or_style() -> None:
-    """
-    The policy allows none, so that there is none.
-    """
+    """The policy allows none, so that there is none."""
     page = (PAGE / "index.html").read_text(encoding="utf-8")
     assert "style=" not in page
     assert "<style" not in page

@@ -196,9 +196,7 @@ def test_the_end_of_a_connection_on_standby_does_not_change_the_count() -> None:
 
 
 def test_a_mood_here_takes_a_visitor_back() -> None:
-    """
-    A visitor who names a mood at a connection on standby is counted here from then on, with that mood.
-    """
+    """A visitor who names a mood at a connection on standby is counted here from then on, with that mood."""
     place = Place()
     tab = place.join(ANN)
     place.hear(place.compose(), HERE)

@@ -40,9 +40,7 @@ def written(file: Path, text: str) -> Path:
 
 
 def test_flag_beats_environment_beats_file(file: Path) -> None:
-    """
-    The flag has the last word, then the environment, then the file, then the default.
-    """
+    """The flag has the last word, then the environment, then the file, then the default."""
     written(file, "lease_ms = 20_000\nheartbeat_ms = 20_000\npush_ms = 2_000\n")
     environ = {
         "BREATHING_ROOM_LEASE_MS": "30000",
@@ -54,9 +52,7 @@ def test_flag_beats_environment_beats_file(file: Path) -> None:
 
 
 def test_every_setting_comes_by_every_way(file: Path) -> None:
-    """
-    Each setting can be given by flag, environment and file, and means the same.
-    """
+    """Each setting can be given by flag, environment and file, and means the same."""
     for one in settings():
         name, kind, default = one.name, one.kind, one.default
         text = ",".join(default) if kind is tuple else str(default)
@@ -94,16 +90,12 @@ def test_list_of_settings_is_whole() -> None:
     ],
 )
 def test_text_is_read(name: str, text: str, value: object) -> None:
-    """
-    Numbers, truth values, words and lists are read from text.
-    """
+    """Numbers, truth values, words and lists are read from text."""
     assert parse(name, text, FIELDS) == value
 
 
 def test_room_has_its_own_table(file: Path) -> None:
-    """
-    A table sets what is said for one room; for the rest the room is like the others, flags included.
-    """
+    """A table sets what is said for one room; for the rest the room is like the others, flags included."""
     path = written(
         file,
         'push_ms = 500\n[rooms.garden]\nmoods = ["calm"]\nlease_ms = 30_000\n[rooms.hall]\nbreath = "box"\n',
@@ -174,9 +166,7 @@ def test_numbers_have_a_range(name: str, low: int, high: int) -> None:
 
 
 def test_every_number_has_a_range() -> None:
-    """
-    No number of the settings is left out of the list above.
-    """
+    """No number of the settings is left out of the list above."""
     tested = {name for name, *_ in next(iter(test_numbers_have_a_range.pytestmark)).args[1]}  # type: ignore[attr-defined]
     assert tested == {one.name for one in settings() if one.kind is int}
 
@@ -264,9 +254,7 @@ def test_contradictions_are_named(wrong: dict[str, Any], named: str) -> None:
     ],
 )
 def test_wrong_file_is_named(file: Path, text: str, named: str) -> None:
-    """
-    Every kind of error in a file is rejected with a sentence that names the setting, or else the file.
-    """
+    """Every kind of error in a file is rejected with a sentence that names the setting, or else the file."""
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError, match=named):
         load(file)
@@ -274,9 +262,7 @@ def test_wrong_file_is_named(file: Path, text: str, named: str) -> None:
 
 @pytest.mark.parametrize("table", ["lobby", "garden"])
 def test_wrong_room_is_named(file: Path, table: str) -> None:
-    """
-    The error of a value that is out of range in the table of one room names that room.
-    """
+    """The error of a value that is out of range in the table of one room names that room."""
     with pytest.raises(ConfigError, match=table):
         load(written(file, f"[rooms.{table}]\nlease_ms = 7\n"))
 
@@ -294,18 +280,14 @@ def test_presence_of_every_room_is_valid_when_it_is_served(file: Path) -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    """
-    A file that is not there, or is none, is named.
-    """
+    """A file that is not there, or is none, is named."""
     for path in (tmp_path / "no.toml", tmp_path):
         with pytest.raises(ConfigError, match=re.escape(str(path))):
             load(path)
 
 
 def test_unknown_name_in_the_environment_is_named() -> None:
-    """
-    A name with our prefix that is no setting is a mistake, and said.
-    """
+    """A name with our prefix that is no setting is a mistake, and said."""
     with pytest.raises(ConfigError, match="lease_mss"):
         load(environ={"BREATHING_ROOM_LEASE_MSS": "1"})
     with pytest.raises(ConfigError, match="open_rooms must be true or false"):
@@ -331,9 +313,7 @@ def run(*arguments: str, folder: Path, **environ: str) -> subprocess.CompletedPr
 
 @pytest.mark.slow
 def test_help_lists_every_setting(tmp_path: Path) -> None:
-    """
-    `--help` has an option for every setting, with its default, but for those that are secret.
-    """
+    """`--help` has an option for every setting, with its default, but for those that are secret."""
     said = run("--help", folder=tmp_path)
     assert said.returncode == 0
     for one in settings():
@@ -371,9 +351,7 @@ def test_help_lists_every_setting(tmp_path: Path) -> None:
 def test_wrong_setting_ends_with_status_2(
     tmp_path: Path, arguments: list[str], environ: dict[str, str], text: str, named: str
 ) -> None:
-    """
-    The command ends with status 2 and one sentence that names the setting; nothing was made.
-    """
+    """The command ends with status 2 and one sentence that names the setting; nothing was made."""
     written(tmp_path / "room.toml", text)
     done = run(*arguments, folder=tmp_path, **environ)
     assert done.returncode == 2
@@ -406,9 +384,7 @@ def test_a_secret_is_in_no_output(tmp_path: Path) -> None:
 
 
 def test_the_server_follows_its_settings(serve: Serve, tmp_path: Path) -> None:
-    """
-    A real server takes its flags, environment and file, and says so in the configs of its rooms.
-    """
+    """A real server takes its flags, environment and file, and says so in the configs of its rooms."""
     path = written(
         tmp_path / "room.toml",
         'heartbeat_ms = 20_000\n[rooms.garden]\nmoods = ["calm"]\nbreath = "coherent"\n',

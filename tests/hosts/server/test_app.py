@@ -83,9 +83,7 @@ async def host() -> AsyncIterator[App]:
 
 
 async def test_a_read_opens_no_room(host: App) -> None:
-    """
-    A read of the presence of a room opens no room.
-    """
+    """A read of the presence of a room opens no room."""
     assert host.presence("empty-room").count == 0
     assert host.rooms.keys() == {"lobby"}
 
@@ -132,9 +130,7 @@ async def test_failing_store_is_survived(caplog: pytest.LogCaptureFixture) -> No
 
 
 async def test_quiet_room_is_not_saved_again() -> None:
-    """
-    Where nothing happens nothing is written.
-    """
+    """Where nothing happens nothing is written."""
     store = Kept()
     async with host_inside(store=store, push_ms=20, snapshot_ms=100) as host:
         come(host.rooms["lobby"])
@@ -146,9 +142,7 @@ async def test_quiet_room_is_not_saved_again() -> None:
 
 
 async def test_empty_room_leaves_no_snapshot() -> None:
-    """
-    When the last person left, nothing of any visitor is stored.
-    """
+    """When the last person left, nothing of any visitor is stored."""
     store = Kept()
     async with host_inside(store=store, push_ms=20, snapshot_ms=100) as host:
         room = host.rooms["lobby"]
@@ -205,9 +199,7 @@ async def test_a_room_that_is_closed_while_it_is_stored_leaves_nothing() -> None
 
 
 async def test_stop_saves_and_is_done_once() -> None:
-    """
-    A stop saves every room and takes the mark of a running server back; a second stop does nothing.
-    """
+    """A stop saves every room and takes the mark of a running server back; a second stop does nothing."""
     store = Kept()
     async with host_inside(store=store) as host:
         assert await store.get("running") is not None
@@ -379,9 +371,7 @@ async def test_after_a_crash_every_new_room_is_unknown() -> None:
 
 
 async def test_rooms_have_settings_of_their_own() -> None:
-    """
-    A room that the file names is open from the start, with its own moods and times.
-    """
+    """A room that the file names is open from the start, with its own moods and times."""
     rooms = {"garden": RoomConfig(moods=("calm", "curious"), breath="box")}
     host = App(ServerConfig(data=":memory:", rooms=rooms))
     await host.start()
@@ -404,9 +394,7 @@ async def test_rooms_have_settings_of_their_own() -> None:
 
 
 async def test_background_bug_is_not_silent(host: App, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    A bug in the background is logged as critical, with where it is.
-    """
+    """A bug in the background is logged as critical, with where it is."""
 
     async def broken() -> None:
         raise RuntimeError("a bug")
@@ -418,9 +406,7 @@ async def test_background_bug_is_not_silent(host: App, caplog: pytest.LogCapture
 
 
 async def test_times_to_reconnect_are_spread(host: App) -> None:
-    """
-    Each close has a time of its own, within the spread.
-    """
+    """Each close has a time of its own, within the spread."""
     waits_ms = [json.loads(host.retry_reason())["retry_ms"] for _ in range(500)]
     assert min(waits_ms) < 500
     assert max(waits_ms) > 4_500

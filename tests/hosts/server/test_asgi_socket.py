@@ -51,9 +51,7 @@ async def count(host: App, *, low: int, high: int) -> None:
 
 
 async def test_quiet_person_stays() -> None:
-    """
-    Who says nothing for several leases, and whose connection lives, is there all the time.
-    """
+    """Who says nothing for several leases, and whose connection lives, is there all the time."""
     async with mounted(lease_ms=600) as (host, url):
         person = await join(url)
         for _ in range(14):
@@ -65,9 +63,7 @@ async def test_quiet_person_stays() -> None:
 
 
 async def test_a_broken_connection_makes_its_visitor_suspect() -> None:
-    """
-    A connection that breaks without a close frame leaves its person suspect, and gone after the grace.
-    """
+    """A connection that breaks without a close frame leaves its person suspect, and gone after the grace."""
     async with mounted() as (host, url):
         person = await join(url)
         person.cut()
@@ -76,9 +72,7 @@ async def test_a_broken_connection_makes_its_visitor_suspect() -> None:
 
 
 async def test_a_leave_takes_effect_at_once() -> None:
-    """
-    A leave, or a close with 1000 or 1001, takes its person out at once.
-    """
+    """A leave, or a close with 1000 or 1001, takes its person out at once."""
     async with mounted(grace_ms=5_000, lease_ms=10_000) as (host, url):
         for leave in ("leave", 1000, 1001):
             person = await join(url)
@@ -127,9 +121,7 @@ async def test_refusal_has_the_shape_of_errors() -> None:
 
 
 async def test_wrong_origin_gets_no_socket() -> None:
-    """
-    A page of another origin is refused with 403.
-    """
+    """A page of another origin is refused with 403."""
     async with mounted(origins=("https://good.example",)) as (_, url):
         headers = {
             "Connection": "Upgrade",
@@ -145,9 +137,7 @@ async def test_wrong_origin_gets_no_socket() -> None:
 
 
 async def test_bad_messages_close() -> None:
-    """
-    Binary, too long and endlessly bad_messages messages close with the codes of the protocol.
-    """
+    """Binary, too long and endlessly bad_messages messages close with the codes of the protocol."""
     async with mounted(message_bytes_max=512) as (host, url):
         for send, code in (
             (lambda person: person.send_binary(b"{}"), 1003),
@@ -161,17 +151,13 @@ async def test_bad_messages_close() -> None:
 
 
 async def test_late_join_closes() -> None:
-    """
-    Who does not join in time is closed with 4001.
-    """
+    """Who does not join in time is closed with 4001."""
     async with mounted(join_ms=200) as (_, url):
         assert (await (await WireSocket.open(url, SOCKET)).ended()).code == 4001
 
 
 async def test_stop_says_when_to_come_back() -> None:
-    """
-    When the host stops, sockets are closed with 1012 and a time to come back, and the room is saved.
-    """
+    """When the host stops, sockets are closed with 1012 and a time to come back, and the room is saved."""
     async with mounted() as (host, url):
         person = await join(url)
         await host.stop()
@@ -181,9 +167,7 @@ async def test_stop_says_when_to_come_back() -> None:
 
 
 async def test_everything_open_is_counted() -> None:
-    """
-    Sockets over ASGI take places like others, and give them back.
-    """
+    """Sockets over ASGI take places like others, and give them back."""
     async with mounted() as (host, url):
         people = [await join(url, f"{VISITOR}-{index}") for index in range(3)]
         assert host.connection_count == 3
@@ -214,9 +198,7 @@ class Unread:
 
 
 async def test_who_joins_and_leaves_in_one_turn_is_sent_who_is_here_before_the_close() -> None:
-    """
-    A join and a leave that arrive together are answered with a presence and a close.
-    """
+    """A join and a leave that arrive together are answered with a presence and a close."""
     async with host_inside() as host:
         carrier = Unread()
         carrier.reads.set()
@@ -229,9 +211,7 @@ async def test_who_joins_and_leaves_in_one_turn_is_sent_who_is_here_before_the_c
 
 
 async def test_slow_reader_gets_the_latest_and_few_answers() -> None:
-    """
-    For a client that does not read, one presence and a few answers are kept, and no queue.
-    """
+    """For a client that does not read, one presence and a few answers are kept, and no queue."""
     async with host_inside(push_ms=20) as host:
         unread = Unread()
         room = host.rooms["lobby"]
@@ -304,9 +284,7 @@ async def test_mounted_rooms_are_saved_when_the_server_stops(tmp_path: Path) -> 
 
 @pytest.mark.slow
 async def test_an_event_stream_does_not_block_the_stop(tmp_path: Path) -> None:
-    """
-    The server of another application stops though an event stream of a mounted room is open.
-    """
+    """The server of another application stops though an event stream of a mounted room is open."""
     with uvicorn_process(their_app(tmp_path), app_dir=tmp_path, working_dir=tmp_path) as running:
         stream = await Exchange.begin(f"{running.url}/rooms", "GET", "/v1/rooms/lobby/events")
         await stream.event()
@@ -315,9 +293,7 @@ async def test_an_event_stream_does_not_block_the_stop(tmp_path: Path) -> None:
 
 
 async def test_a_plain_request_on_a_socket_path_is_426() -> None:
-    """
-    A GET on a socket path that is no handshake is 426 here as well, behind any ASGI server.
-    """
+    """A GET on a socket path that is no handshake is 426 here as well, behind any ASGI server."""
     async with host_inside() as host, client_of(host) as client:
         for path in (SOCKET, "/api/room?sessionId=ann"):
             answer = await client.get(path)

@@ -251,9 +251,7 @@ def check_error_only(socket: RawSocket, text: str) -> Message:
 @pytest.mark.parametrize("text", NOT_A_MESSAGE.values(), ids=NOT_A_MESSAGE)
 @pytest.mark.usefixtures("bystander")
 def test_what_is_no_message_is_an_error(server: ServerProcess, text: str) -> None:
-    """
-    Text that is not JSON, no object, or of no known type: an error, and the socket goes on.
-    """
+    """Text that is not JSON, no object, or of no known type: an error, and the socket goes on."""
     with observe(server.port) as socket:
         # Had it been understood as an observe, it would be one too many.
         assert check_error_only(socket, text)["code"] != "already_joined"
@@ -276,9 +274,7 @@ def test_bad_visitor_does_not_join(server: ServerProcess, visitor: object) -> No
 
 @pytest.mark.usefixtures("bystander")
 def test_join_without_a_visitor_counts_no_visitor(server: ServerProcess) -> None:
-    """
-    A join that names no visitor is an error; the next, right one is answered.
-    """
+    """A join that names no visitor is an error; the next, right one is answered."""
     with open_socket(server.port) as socket:
         check_error_only(socket, '{"type": "join"}')
         socket.send_message("join", visitor=VISITOR, mood="gratitude")
@@ -289,9 +285,7 @@ def test_join_without_a_visitor_counts_no_visitor(server: ServerProcess) -> None
 @pytest.mark.parametrize("mood", BAD_MOOD.values(), ids=BAD_MOOD)
 @pytest.mark.usefixtures("bystander")
 def test_bad_mood_does_not_join(server: ServerProcess, mood: object) -> None:
-    """
-    A join with a mood that is not one is an error as a whole.
-    """
+    """A join with a mood that is not one is an error as a whole."""
     with open_socket(server.port) as socket:
         error = check_error_only(socket, json.dumps({"type": "join", "visitor": VISITOR, "mood": mood}))
         assert error["code"] == "unknown_mood"
@@ -302,9 +296,7 @@ def test_bad_mood_does_not_join(server: ServerProcess, mood: object) -> None:
 @pytest.mark.parametrize("mood", BAD_MOOD.values(), ids=BAD_MOOD)
 @pytest.mark.usefixtures("bystander")
 def test_bad_mood_changes_nothing(server: ServerProcess, mood: object) -> None:
-    """
-    A change to a mood that is not one is an error, and the mood stays.
-    """
+    """A change to a mood that is not one is an error, and the mood stays."""
     with join(server.port, mood="gratitude") as socket:
         error = check_error_only(socket, json.dumps({"type": "mood", "mood": mood}))
         assert error["code"] == "unknown_mood"
@@ -315,9 +307,7 @@ def test_bad_mood_changes_nothing(server: ServerProcess, mood: object) -> None:
 @pytest.mark.parametrize("number", BAD_SENT.values(), ids=BAD_SENT)
 @pytest.mark.usefixtures("bystander")
 def test_bad_number_is_an_error(server: ServerProcess, number: str) -> None:
-    """
-    A `sent_ms` that is no finite number is an error: what is no JSON never comes back.
-    """
+    """A `sent_ms` that is no finite number is an error: what is no JSON never comes back."""
     with observe(server.port) as socket:
         check_error_only(socket, f'{{"type": "time", "sent_ms": {number}}}')
 
@@ -326,9 +316,7 @@ def test_bad_number_is_an_error(server: ServerProcess, number: str) -> None:
     "number", ["0", "-1", "12.5", "-0.25", "1767225600000", "9007199254740991", "1e3", "1e-7"]
 )
 def test_good_number_comes_back(server: ServerProcess, number: str) -> None:
-    """
-    Any finite number comes back with its value.
-    """
+    """Any finite number comes back with its value."""
     with observe(server.port) as socket:
         socket.send_text(f'{{"type": "time", "sent_ms": {number}}}')
         assert socket.receive("time")["sent_ms"] == json.loads(number)
@@ -344,9 +332,7 @@ def test_good_number_comes_back(server: ServerProcess, number: str) -> None:
 )
 @pytest.mark.usefixtures("bystander")
 def test_duplicate_keys_have_one_meaning(server: ServerProcess, text: str) -> None:
-    """
-    An object with a key twice is taken by its last value or refused, but it does no harm.
-    """
+    """An object with a key twice is taken by its last value or refused, but it does no harm."""
     with observe(server.port) as socket:
         socket.send_text(text)
         message = socket.read_message()
@@ -355,9 +341,7 @@ def test_duplicate_keys_have_one_meaning(server: ServerProcess, text: str) -> No
 
 @pytest.mark.usefixtures("bystander")
 def test_mood_needs_a_join(server: ServerProcess) -> None:
-    """
-    A mood before any join, and of an observer, is the error `not_joined`.
-    """
+    """A mood before any join, and of an observer, is the error `not_joined`."""
     text = '{"type": "mood", "mood": "gratitude"}'
     with open_socket(server.port) as newcomer, observe(server.port) as observer:
         assert check_error_only(newcomer, text)["code"] == "not_joined"
@@ -367,9 +351,7 @@ def test_mood_needs_a_join(server: ServerProcess) -> None:
 @pytest.mark.parametrize("second", [VISITOR, "another-visitor-0123"], ids=["same", "another"])
 @pytest.mark.usefixtures("bystander")
 def test_joining_twice_counts_once(server: ServerProcess, second: str) -> None:
-    """
-    A second join on one socket is an error, or renews the first: never a second person.
-    """
+    """A second join on one socket is an error, or renews the first: never a second person."""
     with join(server.port, mood="gratitude") as socket:
         socket.send_message("join", visitor=second, mood="gratitude")
         assert socket.read_message()["type"] in {"error", "presence"}
@@ -395,9 +377,7 @@ def test_observer_may_come_to_count(server: ServerProcess) -> None:
 
 @pytest.mark.usefixtures("bystander")
 def test_endless_bad_messages_end_the_connection(server: ServerProcess) -> None:
-    """
-    Who sends nothing but nonsense hears errors for a while, and then close 4500.
-    """
+    """Who sends nothing but nonsense hears errors for a while, and then close 4500."""
     with observe(server.port) as socket:
         socket.send(encode_frame(Opcode.TEXT, "nonsense") * 2000)
         socket.receive_error()
@@ -439,9 +419,7 @@ def test_bad_frame_closes_one_socket(server: ServerProcess, data: bytes, code: i
 
 @pytest.mark.usefixtures("bystander")
 def test_million_empty_fragments_are_refused(server: ServerProcess) -> None:
-    """
-    A message in endlessly many empty fragments is too big, though it holds not a byte; memory stays.
-    """
+    """A message in endlessly many empty fragments is too big, though it holds not a byte; memory stays."""
     before_bytes = memory_bytes(server)
     with observe(server.port) as socket:
         socket.send(encode_frame(Opcode.TEXT, b"", fin=False))
@@ -453,9 +431,7 @@ def test_million_empty_fragments_are_refused(server: ServerProcess) -> None:
 
 
 def test_a_flood_of_tiny_frames_delays_no_other_client(server: ServerProcess) -> None:
-    """
-    While one client sends a hundred thousand pongs, the others hear of what happens in time.
-    """
+    """While one client sends a hundred thousand pongs, the others hear of what happens in time."""
     with unharmed(server.port) as bystander, observe(server.port) as socket:
         flood = threading.Thread(target=lambda: socket.send(encode_frame(Opcode.PONG) * 100_000))
         flood.start()
@@ -466,9 +442,7 @@ def test_a_flood_of_tiny_frames_delays_no_other_client(server: ServerProcess) ->
 
 @pytest.mark.usefixtures("bystander")
 def test_frames_before_the_answer_do_no_harm(server: ServerProcess) -> None:
-    """
-    §4.1 forbids frames before the handshake is answered; a client that sends them is served or dropped.
-    """
+    """§4.1 forbids frames before the handshake is answered; a client that sends them is served or dropped."""
     with RawSocket(server.port) as socket:
         socket.send(handshake() + encode_frame(Opcode.PING, b"early"))
         response = socket.read_response()
@@ -492,9 +466,7 @@ def test_frames_before_the_answer_do_no_harm(server: ServerProcess) -> None:
 @pytest.mark.parametrize("path", [BEAT, LEAVE])
 @pytest.mark.usefixtures("bystander")
 def test_bad_body_is_an_error(server: ServerProcess, path: str, body: bytes) -> None:
-    """
-    A body that is not JSON, no object, or without a visitor is answered 400.
-    """
+    """A body that is not JSON, no object, or without a visitor is answered 400."""
     with RawSocket(server.port) as client:
         assert client.request("POST", path, body).error()["status"] == 400
 
@@ -503,9 +475,7 @@ def test_bad_body_is_an_error(server: ServerProcess, path: str, body: bytes) -> 
 @pytest.mark.parametrize("path", [BEAT, LEAVE])
 @pytest.mark.usefixtures("bystander")
 def test_bad_visitor_sends_no_heartbeat(server: ServerProcess, path: str, visitor: object) -> None:
-    """
-    A visitor id of the wrong type, length or alphabet is answered 400, without repeating it.
-    """
+    """A visitor id of the wrong type, length or alphabet is answered 400, without repeating it."""
     with RawSocket(server.port) as client:
         error = client.request("POST", path, {"visitor": visitor}).error()
     assert error["status"] == 400
@@ -515,9 +485,7 @@ def test_bad_visitor_sends_no_heartbeat(server: ServerProcess, path: str, visito
 @pytest.mark.parametrize("mood", BAD_MOOD.values(), ids=BAD_MOOD)
 @pytest.mark.usefixtures("bystander")
 def test_bad_mood_sends_no_heartbeat(server: ServerProcess, mood: object) -> None:
-    """
-    A mood that is not one is answered 400, and no visitor is counted.
-    """
+    """A mood that is not one is answered 400, and no visitor is counted."""
     with RawSocket(server.port) as client:
         error = client.request("POST", BEAT, {"visitor": VISITOR, "mood": mood}).error()
     assert error["status"] == 400
@@ -546,9 +514,7 @@ def test_a_heartbeat_posted_as_a_form_is_rejected(server: ServerProcess) -> None
 @pytest.mark.parametrize("path", [BEAT, LEAVE])
 @pytest.mark.usefixtures("bystander")
 def test_big_body_is_refused_early(server: ServerProcess, path: str, *, chunked: bool) -> None:
-    """
-    A body of 10 MB is answered 413 and not kept.
-    """
+    """A body of 10 MB is answered 413 and not kept."""
     before_bytes = memory_bytes(server)
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {10 * MEGABYTE}"
     piece = b"x" * 0x10000
@@ -564,9 +530,7 @@ def test_big_body_is_refused_early(server: ServerProcess, path: str, *, chunked:
 
 @pytest.mark.usefixtures("bystander")
 def test_body_one_byte_over_is_refused(server: ServerProcess) -> None:
-    """
-    4,096 bytes of body are taken, 4,097 are not.
-    """
+    """4,096 bytes of body are taken, 4,097 are not."""
     body = b'{"visitor": "%s", "padding": "%s"}'
     rest = 4096 - len(body % (VISITOR.encode(), b""))
     with RawSocket(server.port) as client:
@@ -636,9 +600,7 @@ def check_bad_room(error: Message) -> None:
 )
 @pytest.mark.usefixtures("bystander")
 def test_unknown_path_is_not_found(server: ServerProcess, path: str) -> None:
-    """
-    A path that leads nowhere is answered 404 in the one shape.
-    """
+    """A path that leads nowhere is answered 404 in the one shape."""
     with RawSocket(server.port) as client:
         assert client.request("GET", path).error()["status"] in {400, 404}
 
@@ -662,9 +624,7 @@ def test_unknown_path_is_not_found(server: ServerProcess, path: str) -> None:
 )
 @pytest.mark.usefixtures("bystander")
 def test_wrong_method_is_refused(server: ServerProcess, method: str, path: str, allowed: str) -> None:
-    """
-    A method that a path does not know is answered 405, with those that it knows in Allow.
-    """
+    """A method that a path does not know is answered 405, with those that it knows in Allow."""
     with RawSocket(server.port) as client:
         response = client.request(method, path, b"")
     assert response.error()["status"] == 405
@@ -738,9 +698,7 @@ def test_garbage_after_a_request_ends_the_connection(server: ServerProcess) -> N
 )
 @pytest.mark.usefixtures("bystander")
 def test_huge_head_is_refused(server: ServerProcess, start: bytes, head: bytes) -> None:
-    """
-    A megabyte of headers is answered 431 or 400, or cut off, and not kept.
-    """
+    """A megabyte of headers is answered 431 or 400, or cut off, and not kept."""
     before_bytes = memory_bytes(server)
     with RawSocket(server.port) as client:
         client.send(start + head + b"\r\n\r\n")
@@ -752,9 +710,7 @@ def test_huge_head_is_refused(server: ServerProcess, start: bytes, head: bytes) 
 
 @pytest.mark.usefixtures("bystander")
 def test_huge_path_is_refused(server: ServerProcess) -> None:
-    """
-    A path of a megabyte is answered with an error of the 400s, or cut off.
-    """
+    """A path of a megabyte is answered with an error of the 400s, or cut off."""
     with RawSocket(server.port) as client:
         client.send(b"GET /" + b"x" * MEGABYTE + b" HTTP/1.1\r\nHost: x\r\n\r\n")
         client.shut()
@@ -779,9 +735,7 @@ BAD_ORIGINS = [
 
 @pytest.mark.parametrize("origin", BAD_ORIGINS)
 def test_wrong_origin_gets_no_socket(fenced_server: ServerProcess, origin: str) -> None:
-    """
-    A page of another origin is answered 403 `forbidden_origin` when it asks for a socket.
-    """
+    """A page of another origin is answered 403 `forbidden_origin` when it asks for a socket."""
     with unharmed(fenced_server.port), RawSocket(fenced_server.port) as client:
         client.send(handshake(more=[("Origin", origin)]))
         error = client.read_response().error()
@@ -790,9 +744,7 @@ def test_wrong_origin_gets_no_socket(fenced_server: ServerProcess, origin: str) 
 
 @pytest.mark.parametrize("more", [[("Origin", GOOD)], []], ids=["right", "none"])
 def test_right_origin_gets_a_socket(fenced_server: ServerProcess, more: list[tuple[str, str]]) -> None:
-    """
-    A page of the right origin, and a client that is no page, get their socket.
-    """
+    """A page of the right origin, and a client that is no page, get their socket."""
     with RawSocket(fenced_server.port).upgrade(handshake(more=more)) as client:
         client.send_message("observe")
         assert client.receive("presence")["room"] == "lobby"
@@ -800,9 +752,7 @@ def test_right_origin_gets_a_socket(fenced_server: ServerProcess, more: list[tup
 
 @pytest.mark.parametrize("origin", BAD_ORIGINS)
 def test_wrong_origin_gets_no_cors_header(fenced_server: ServerProcess, origin: str) -> None:
-    """
-    To a page of another origin no answer, nor any preflight, carries a header that lets it read.
-    """
+    """To a page of another origin no answer, nor any preflight, carries a header that lets it read."""
     with unharmed(fenced_server.port), RawSocket(fenced_server.port) as client:
         for method, path in (("GET", "/v1/rooms/lobby"), ("OPTIONS", BEAT), ("GET", "/nowhere")):
             preflight = {
@@ -816,9 +766,7 @@ def test_wrong_origin_gets_no_cors_header(fenced_server: ServerProcess, origin: 
 
 
 def test_right_origin_gets_cors_headers(fenced_server: ServerProcess) -> None:
-    """
-    The right origin may read, is named, and ``Vary`` says that answers differ by origin.
-    """
+    """The right origin may read, is named, and ``Vary`` says that answers differ by origin."""
     with RawSocket(fenced_server.port) as client:
         for path in ("/v1/rooms/lobby", "/nowhere"):
             response = client.request("GET", path, b"", {"Origin": GOOD})
@@ -863,9 +811,7 @@ def test_thousand_rooms_from_one_address_are_refused(fenced_server: ServerProces
 
 
 def test_too_many_sockets_of_one_visitor_are_closed(fenced_server: ServerProcess) -> None:
-    """
-    One visitor holds a few sockets and no more: close 4501 for the next, while the others stay.
-    """
+    """One visitor holds a few sockets and no more: close 4501 for the next, while the others stay."""
     port = fenced_server.port
     with unharmed(port), contextlib.ExitStack() as stack:
         tabs = [stack.enter_context(join(port, mood="gratitude")) for _ in range(3)]
@@ -917,9 +863,7 @@ HALF_OPEN: dict[str, Callable[[RawSocket], None]] = {
 def test_half_open_connection_is_ended(
     hasty_server: ServerProcess, begin: Callable[[RawSocket], None]
 ) -> None:
-    """
-    A connection on which no whole request arrives is ended after `handshake_ms`, however busy it looks.
-    """
+    """A connection on which no whole request arrives is ended after `handshake_ms`, however busy it looks."""
     started_s = time.monotonic()
     with RawSocket(hasty_server.port) as client:
         begin(client)
@@ -933,9 +877,7 @@ def test_half_open_connection_is_ended(
     "says", [b"", encode_frame(Opcode.PING), b"\x81"], ids=["nothing", "ping", "half-a-frame"]
 )
 def test_a_connection_that_never_joins_is_closed(hasty_server: ServerProcess, says: bytes) -> None:
-    """
-    A socket that neither joins nor observes within `join_ms` is closed with 4001.
-    """
+    """A socket that neither joins nor observes within `join_ms` is closed with 4001."""
     started_s = time.monotonic()
     with open_socket(hasty_server.port) as socket:
         socket.send(says)
@@ -944,9 +886,7 @@ def test_a_connection_that_never_joins_is_closed(hasty_server: ServerProcess, sa
 
 
 def test_pings_do_not_replace_a_join(hasty_server: ServerProcess) -> None:
-    """
-    Beats and nonsense, however many, do not put off the end of a socket that never joins.
-    """
+    """Beats and nonsense, however many, do not put off the end of a socket that never joins."""
     started_s = time.monotonic()
     with open_socket(hasty_server.port) as socket:
         while True:

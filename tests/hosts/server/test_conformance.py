@@ -33,9 +33,7 @@ SECONDS_MAX = 90
 
 
 async def test_server_keeps_every_promise(serve: Serve) -> None:
-    """
-    `breathing-room serve` passes the whole suite, restarts included, in less than 90 s.
-    """
+    """`breathing-room serve` passes the whole suite, restarts included, in less than 90 s."""
     # On a busy machine the server is away for two seconds when it is started again.
     times = TIMES | {"lease_ms": 5_000}
     flags = [flag for name, value in times.items() for flag in (f"--{name.replace('_', '-')}", str(value))]

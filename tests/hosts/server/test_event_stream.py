@@ -41,17 +41,13 @@ async def host() -> AsyncIterator[App]:
 
 
 async def test_stream_begins_with_what_is(host: App) -> None:
-    """
-    The first event is the presence, at once, and it is one event of one line of JSON.
-    """
+    """The first event is the presence, at once, and it is one event of one line of JSON."""
     async with read(EventStream(host.rooms["lobby"])) as chunks:
         assert presence_of(await anext(chunks))["count"] == 0
 
 
 async def test_slow_reader_gets_the_latest(host: App) -> None:
-    """
-    A client that reads nothing for a while gets the latest, and not what was missed.
-    """
+    """A client that reads nothing for a while gets the latest, and not what was missed."""
     room = host.rooms["lobby"]
     stream = EventStream(room)
     async with read(stream) as chunks:
@@ -64,9 +60,7 @@ async def test_slow_reader_gets_the_latest(host: App) -> None:
 
 
 async def test_quiet_stream_is_kept_alive() -> None:
-    """
-    Where nothing changes a comment keeps the connection open, three times per lease.
-    """
+    """Where nothing changes a comment keeps the connection open, three times per lease."""
     async with (
         host_inside(lease_ms=1_500, grace_ms=100, push_ms=20) as host,
         read(EventStream(host.rooms["lobby"])) as chunks,
@@ -89,9 +83,7 @@ async def test_stream_ends_with_a_time_to_come_back(host: App) -> None:
 
 
 async def test_a_stream_counts_as_a_connection_while_it_is_open(host: App) -> None:
-    """
-    A stream is a subscriber and one of the open connections for as long as it is read.
-    """
+    """A stream is a subscriber and one of the open connections for as long as it is read."""
     room = host.rooms["lobby"]
     async with read(EventStream(room)) as chunks:
         await anext(chunks)
@@ -103,9 +95,7 @@ async def test_a_stream_counts_as_a_connection_while_it_is_open(host: App) -> No
 
 
 async def test_stream_over_http(serve: Serve) -> None:
-    """
-    A stream is declared as one that no cache may store or buffer, and sends a join within moments.
-    """
+    """A stream is declared as one that no cache may store or buffer, and sends a join within moments."""
     server = serve("--push-ms", "20")
     stream = await Exchange.begin(server.url, "GET", "/v1/rooms/lobby/events")
     head = await stream.head()
@@ -143,9 +133,7 @@ async def test_stop_says_retry(serve: Serve) -> None:
 
 
 def test_head_of_a_stream_is_an_answer(serve: Serve) -> None:
-    """
-    HEAD on a stream is answered whole: the connection can be used again, and no subscriber is added.
-    """
+    """HEAD on a stream is answered whole: the connection can be used again, and no subscriber is added."""
     server = serve()
     with RawSocket(server.port) as client:
         client.send(b"HEAD /v1/rooms/lobby/events HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -156,9 +144,7 @@ def test_head_of_a_stream_is_an_answer(serve: Serve) -> None:
 
 
 async def test_a_client_that_hangs_up_is_removed(serve: Serve) -> None:
-    """
-    A client that hangs up is no longer a subscriber, and the room goes on without.
-    """
+    """A client that hangs up is no longer a subscriber, and the room goes on without."""
     server = serve("--lease-ms", "600", "--grace-ms", "100")
     stream = await Exchange.begin(server.url, "GET", "/v1/rooms/lobby/events")
     await stream.event()

@@ -85,9 +85,7 @@ async def client(server: ServerProcess) -> AsyncIterator[ClientConnection]:
 
 
 async def test_websockets_negotiates_nothing(client: ClientConnection) -> None:
-    """
-    `websockets` offers compression, and goes on without when the server does not take it.
-    """
+    """`websockets` offers compression, and goes on without when the server does not take it."""
     assert client.request is not None
     assert client.response is not None
     assert "permessage-deflate" in client.request.headers["Sec-WebSocket-Extensions"]
@@ -96,9 +94,7 @@ async def test_websockets_negotiates_nothing(client: ClientConnection) -> None:
 
 
 async def test_websockets_changes_its_mood(client: ClientConnection) -> None:
-    """
-    A mood that `websockets` sends shows in the presence that it hears.
-    """
+    """A mood that `websockets` sends shows in the presence that it hears."""
     for mood in ("gratitude", "release"):
         await client.send(json.dumps({"type": "mood", "mood": mood}))
         presence = await receive(client, "presence", lambda presence, mood=mood: presence["moods"][mood] == 1)  # type: ignore[misc]
@@ -106,27 +102,21 @@ async def test_websockets_changes_its_mood(client: ClientConnection) -> None:
 
 
 async def test_websockets_gets_its_pongs(client: ClientConnection) -> None:
-    """
-    Pings of `websockets`, with its own bodies and with empty ones, come back.
-    """
+    """Pings of `websockets`, with its own bodies and with empty ones, come back."""
     async with asyncio.timeout(3):
         for body in (None, b"", b"x" * 125):
             await (await client.ping(body))
 
 
 async def test_websockets_sends_fragments(client: ClientConnection) -> None:
-    """
-    A message that `websockets` sends in fragments is one message.
-    """
+    """A message that `websockets` sends in fragments is one message."""
     text = json.dumps({"type": "time", "sent_ms": 12.5, "note": "réponse 😀"}, ensure_ascii=False)
     await client.send(iter(text))
     assert (await receive(client, "time"))["sent_ms"] == 12.5
 
 
 async def test_websockets_may_use_the_whole_limit(client: ClientConnection) -> None:
-    """
-    The longest message is taken from `websockets`; one byte more is refused with 1009.
-    """
+    """The longest message is taken from `websockets`; one byte more is refused with 1009."""
     await client.send(padded({"type": "time", "sent_ms": 1}, BYTES_MAX))
     assert (await receive(client, "time"))["sent_ms"] == 1
 
@@ -140,9 +130,7 @@ async def test_websockets_may_use_the_whole_limit(client: ClientConnection) -> N
 async def test_websockets_is_out_at_once_when_it_closes(
     server: ServerProcess, client: ClientConnection, observer: RawSocket
 ) -> None:
-    """
-    A normal close of `websockets` is a leave: the person is out long before the grace would end.
-    """
+    """A normal close of `websockets` is a leave: the person is out long before the grace would end."""
     await client.close(1000, "good night")
     assert client.close_code == 1000
     await asyncio.to_thread(saw, observer, 0, 0, GRACE_MS / 2000)
@@ -150,9 +138,7 @@ async def test_websockets_is_out_at_once_when_it_closes(
 
 
 async def test_websockets_gets_the_error_of_a_bad_mood(client: ClientConnection) -> None:
-    """
-    An error reaches `websockets` as a message, and the connection goes on.
-    """
+    """An error reaches `websockets` as a message, and the connection goes on."""
     await client.send(json.dumps({"type": "mood", "mood": "schadenfreude"}))
     assert (await receive(client, "error"))["error"]["code"] == "unknown_mood"
     await client.send(json.dumps({"type": "time", "sent_ms": 2}))
@@ -160,9 +146,7 @@ async def test_websockets_gets_the_error_of_a_bad_mood(client: ClientConnection)
 
 
 async def test_websockets_gets_the_close_code_for_binary(client: ClientConnection) -> None:
-    """
-    A binary message of `websockets` ends its connection with 1003.
-    """
+    """A binary message of `websockets` ends its connection with 1003."""
     await client.send(b'{"type": "leave"}')
     with pytest.raises(ConnectionClosed) as closed:
         await receive(client, "time")
@@ -263,9 +247,7 @@ def test_ws_lives_a_whole_visit(server: ServerProcess, observer: RawSocket) -> N
 
 
 def test_ws_that_says_leave_is_closed(server: ServerProcess, observer: RawSocket) -> None:
-    """
-    npm `ws` says leave, and hears close 1000.
-    """
+    """npm `ws` says leave, and hears close 1000."""
     with started(server) as client:
         client.send_message("leave")
         assert client.event("close")[0] == 1000
@@ -273,9 +255,7 @@ def test_ws_that_says_leave_is_closed(server: ServerProcess, observer: RawSocket
 
 
 def test_ws_that_breaks_off_has_its_grace(server: ServerProcess, observer: RawSocket) -> None:
-    """
-    npm `ws` that is cut off stays in `high`, not in `low`, and is out when its grace ends.
-    """
+    """npm `ws` that is cut off stays in `high`, not in `low`, and is out when its grace ends."""
     with started(server) as client:
         saw(observer, 1, 1)
         client.order("terminate")
@@ -284,9 +264,7 @@ def test_ws_that_breaks_off_has_its_grace(server: ServerProcess, observer: RawSo
 
 
 def test_ws_that_sends_too_much_gets_the_close_code(server: ServerProcess) -> None:
-    """
-    npm `ws` hears close 1009 when a message is too long.
-    """
+    """npm `ws` hears close 1009 when a message is too long."""
     with started(server) as client:
         client.order("text", "x" * (BYTES_MAX + 1))
         assert client.event("close")[0] == 1009

@@ -60,16 +60,12 @@ def test_port_goes_with_its_address(form: str) -> None:
     ],
 )
 def test_everything_else_is_left(text: str) -> None:
-    """
-    Times, versions and words that only look alike are left as they are.
-    """
+    """Times, versions and words that only look alike are left as they are."""
     assert redact(text) == text
 
 
 def test_tracebacks_are_redacted_too() -> None:
-    """
-    What an exception says is taken out like the rest, and so are the arguments of a message.
-    """
+    """What an exception says is taken out like the rest, and so are the arguments of a message."""
     try:
         raise ValueError("no answer from 192.0.2.1")  # noqa: TRY301 -- a traceback is what is looked at
     except ValueError:

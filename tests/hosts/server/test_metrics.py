@@ -39,9 +39,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 
 def test_numbers_are_right(serve: Serve) -> None:
-    """
-    After a small scenario every metric has the value that an observer of it would count.
-    """
+    """After a small scenario every metric has the value that an observer of it would count."""
     server = serve("--push-ms", "20", "--grace-ms", "60000", "--snapshot-ms", "100")
     port = server.port
     ann, bob, eve = (join(port, visitor=f"visitor-{name}-0123") for name in ("ann", "bob", "eve"))
@@ -87,9 +85,7 @@ def test_numbers_are_right(serve: Serve) -> None:
 
 
 def test_event_streams_are_sockets_too(serve: Serve) -> None:
-    """
-    Who listens to an event stream takes a place like a socket, and gives it back.
-    """
+    """Who listens to an event stream takes a place like a socket, and gives it back."""
     server = serve("--push-ms", "20")
 
     def sockets() -> float:
@@ -129,9 +125,7 @@ async def test_both_formats_are_spoken() -> None:
 
 
 async def test_every_metric_says_what_it_is() -> None:
-    """
-    Each has a help text of a sentence, a type, and our prefix or that of the process.
-    """
+    """Each has a help text of a sentence, a type, and our prefix or that of the process."""
     async with host_inside() as host:
         families = list(parse_text((await fetch(host)).text))
     for family in families:
@@ -141,9 +135,7 @@ async def test_every_metric_says_what_it_is() -> None:
 
 
 async def test_closed_room_leaves_no_metric() -> None:
-    """
-    A room that was closed for being idle is not there any more.
-    """
+    """A room that was closed for being idle is not there any more."""
     async with host_inside() as host, client_of(host) as client:
         await client.post("/v1/rooms/other/heartbeat", json={"visitor": "visitor-0123456789"})
         assert 'room="other"' in (await fetch(host)).text
@@ -155,9 +147,7 @@ async def test_closed_room_leaves_no_metric() -> None:
 
 @pytest.mark.parametrize("code", ["bad_room", "not_found", "wrong_method"])
 async def test_refusals_of_every_kind_are_counted(code: str) -> None:
-    """
-    An error counts once, wherever in the server it arises.
-    """
+    """An error counts once, wherever in the server it arises."""
     request = {
         "bad_room": ("GET", "/v1/rooms/BAD"),
         "not_found": ("GET", "/nothing/here"),
@@ -263,9 +253,7 @@ async def test_reads_at_the_origin_are_counted() -> None:
 
 
 async def test_unknown_count_is_missing() -> None:
-    """
-    While the count is unknown the metric is absent, and no other number stands in for it.
-    """
+    """While the count is unknown the metric is absent, and no other number stands in for it."""
     async with host_inside() as host:
         host._unknown_until_ms = host.clock.now_ms() + 60_000
         host.enter("other", address=None, forwarded_for=None)

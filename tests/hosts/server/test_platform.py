@@ -61,9 +61,7 @@ async def patient_host() -> AsyncIterator[App]:
 
 
 async def test_every_subscriber_of_many_is_sent_a_change(host: App) -> None:
-    """
-    The subscribers of several slices are sent a change, each once, without holding up the event loop.
-    """
+    """The subscribers of several slices are sent a change, each once, without holding up the event loop."""
     room = host.rooms["lobby"]
     subscribers = [RecordingSubscriber() for _ in range(3 * SLICE + 7)]
     room.subscribers.update(dict.fromkeys(subscribers))
@@ -126,9 +124,7 @@ async def test_a_change_during_a_long_fan_out_reaches_every_subscriber(host: App
 
 
 async def test_what_is_owed_is_sent_before_a_restart(host: App) -> None:
-    """
-    A subscriber that is sent away in the turn in which the room changed is sent that first.
-    """
+    """A subscriber that is sent away in the turn in which the room changed is sent that first."""
     room = host.rooms["lobby"]
     room.subscribers[subscriber := RecordingSubscriber()] = None
     come(room)

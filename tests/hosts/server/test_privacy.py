@@ -346,9 +346,7 @@ def test_scenario_was_busy(scene: Scene) -> None:
 
 @pytest.mark.parametrize("name", PEOPLE)
 def test_no_visitor_id_is_anywhere(scene: Scene, name: str) -> None:
-    """
-    A visitor id, right or wrong, is in no log line, metric, message or file.
-    """
+    """A visitor id, right or wrong, is in no log line, metric, message or file."""
     visitor = PEOPLE[name]
     assert [line for line in scene.log.splitlines() if visitor.lower() in line.lower()] == []
     assert visitor not in scene.metrics
@@ -358,9 +356,7 @@ def test_no_visitor_id_is_anywhere(scene: Scene, name: str) -> None:
 
 @pytest.mark.parametrize("address", [*ADDRESSES, "127.0.0.1"])
 def test_no_address_is_anywhere(scene: Scene, address: str) -> None:
-    """
-    No address of a peer or of who is behind it is in any log line, metric, message or file.
-    """
+    """No address of a peer or of who is behind it is in any log line, metric, message or file."""
     assert found(scene.log, [address]) == []
     assert address not in scene.metrics
     for data in (scene.received, *scene.files.values()):
@@ -379,9 +375,7 @@ def test_no_port_of_a_peer_is_logged(scene: Scene) -> None:
     "agent", ["Odd/1.0", "odd.example", "Plain-Agent", "2001:db8:78::9]:4711", "ml\\xe4ut", "mläut"]
 )
 def test_no_agent_is_anywhere(scene: Scene, agent: str) -> None:
-    """
-    No word of an agent string is in any log line, metric, message or file.
-    """
+    """No word of an agent string is in any log line, metric, message or file."""
     assert [line for line in scene.log.splitlines() if agent in line] == []
     assert agent not in scene.metrics
     for data in (scene.received, *scene.files.values()):
@@ -400,9 +394,7 @@ def test_hashes_live_as_long_as_leases(scene: Scene) -> None:
 
 
 def test_metrics_have_no_labels_of_people(scene: Scene) -> None:
-    """
-    The only labels of our metrics are rooms and codes.
-    """
+    """The only labels of our metrics are rooms and codes."""
     ours = [line for line in scene.metrics.splitlines() if line.startswith("breathing_room")]
     assert {label for line in ours for label in re.findall(r'[{,](\w+)="', line)} == {"room", "code"}
 
@@ -466,9 +458,7 @@ def signed_scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 
 
 def test_signed_scenario_was_busy(signed_scene: Scene) -> None:
-    """
-    Ids were accepted and rejected, a seat was over quota, and a bucket that is away was logged.
-    """
+    """Ids were accepted and rejected, a seat was over quota, and a bucket that is away was logged."""
     assert 'breathing_room_refusals_total{code="unsigned_visitor"}' in signed_scene.metrics
     assert 'breathing_room_seats_over_quota{room="lobby"} 1.0' in signed_scene.metrics
     assert "presence.json could not be published" in signed_scene.log
@@ -491,9 +481,7 @@ def test_no_signed_id_is_anywhere(signed_scene: Scene, name: str) -> None:
     "secret", [SIGNING_KEY, *(CREDENTIALS[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))]
 )
 def test_no_secret_is_anywhere(signed_scene: Scene, secret: str) -> None:
-    """
-    Neither the signing key nor a credential of the bucket is in any log line, metric, message or file.
-    """
+    """Neither the signing key nor a credential of the bucket is in any log line, metric, message or file."""
     assert secret not in signed_scene.log
     assert secret not in signed_scene.metrics
     for data in (signed_scene.received, *signed_scene.files.values()):
@@ -514,8 +502,6 @@ def test_no_capped_address_is_anywhere(signed_scene: Scene, address: str) -> Non
 
 
 def test_no_hash_of_a_prefix_is_kept(signed_scene: Scene) -> None:
-    """
-    The labels of the metrics are rooms and codes here, too: no prefix has one.
-    """
+    """The labels of the metrics are rooms and codes here, too: no prefix has one."""
     ours = [line for line in signed_scene.metrics.splitlines() if line.startswith("breathing_room")]
     assert {label for line in ours for label in re.findall(r'[{,](\w+)="', line)} == {"room", "code"}

@@ -390,9 +390,7 @@ async def test_new_file_begins_counted(serve: Serve, tmp_path: Path) -> None:
 
 
 async def test_a_damaged_history_starts_empty(serve: Serve) -> None:
-    """
-    A history that cannot be read costs the averages, and nothing else.
-    """
+    """A history that cannot be read costs the averages, and nothing else."""
     server = serve(*FLAGS)
     await asyncio.to_thread(server.stop)
     store = await SqliteStore.open(server.data)
@@ -450,9 +448,7 @@ async def test_a_graceful_stop_spreads_the_reconnects(serve: Serve) -> None:
 
 
 async def test_without_a_spread_clients_return_at_once(serve: Serve) -> None:
-    """
-    With ``--reconnect-spread-ms 0`` every client may come back at once.
-    """
+    """With ``--reconnect-spread-ms 0`` every client may come back at once."""
     server = serve("--reconnect-spread-ms", "0")
     person = await join(server.url, visitor(0))
     await asyncio.to_thread(server.stop)
@@ -460,9 +456,7 @@ async def test_without_a_spread_clients_return_at_once(serve: Serve) -> None:
 
 
 async def test_a_stop_does_not_wait_for_unresponsive_clients(serve: Serve) -> None:
-    """
-    A client that does not answer a close keeps the server for two seconds at most.
-    """
+    """A client that does not answer a close keeps the server for two seconds at most."""
     server = serve()
     deaf = await join(server.url, visitor(0))
     deaf.answers_pings = False  # Nor anything else.

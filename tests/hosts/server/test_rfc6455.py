@@ -153,9 +153,7 @@ def refused(server: ServerProcess, request: bytes) -> Response:
 @pytest.mark.parametrize("byte_by_byte", [False, True], ids=["whole", "byte-by-byte"])
 @pytest.mark.parametrize("key", [KEY, "AAAAAAAAAAAAAAAAAAAAAA==", "/////////////////////w=="])
 def test_handshake_is_accepted(server: ServerProcess, key: str, *, byte_by_byte: bool) -> None:
-    """
-    §4.2.2: the answer is 101 with Upgrade, Connection, and the accept value of the key.
-    """
+    """§4.2.2: the answer is 101 with Upgrade, Connection, and the accept value of the key."""
     with RawSocket(server.port) as client:
         client.byte_by_byte = byte_by_byte
         client.send(handshake(changed={"Sec-WebSocket-Key": key}))
@@ -197,9 +195,7 @@ def test_handshake_is_accepted(server: ServerProcess, key: str, *, byte_by_byte:
     ],
 )
 def test_variant_of_the_handshake_is_accepted(server: ServerProcess, request_bytes: bytes) -> None:
-    """
-    §4.2.1: names and tokens know no case, Connection is a list, other headers are ignored.
-    """
+    """§4.2.1: names and tokens know no case, Connection is a list, other headers are ignored."""
     with RawSocket(server.port).upgrade(request_bytes) as client:
         client.send(encode_frame(PING, b"there?"))
         assert client.read_frame() == Frame(PONG, b"there?")
@@ -244,9 +240,7 @@ def test_variant_of_the_handshake_is_accepted(server: ServerProcess, request_byt
     ],
 )
 def test_bad_handshake_is_refused(server: ServerProcess, request_bytes: bytes) -> None:
-    """
-    §4.2.1, §11.3.1: a handshake that lacks or bends a required part gets an HTTP error, and no socket.
-    """
+    """§4.2.1, §11.3.1: a handshake that lacks or bends a required part gets an HTTP error, and no socket."""
     response = refused(server, request_bytes)
     if not request_bytes.startswith(b"HEAD"):
         response.error()
@@ -254,9 +248,7 @@ def test_bad_handshake_is_refused(server: ServerProcess, request_bytes: bytes) -
 
 @pytest.mark.parametrize("version", [None, "", "0", "8", "12", "14", "013", "13, 8", "thirteen"])
 def test_other_version_is_answered_with_ours(server: ServerProcess, version: str | None) -> None:
-    """
-    §4.2.2, §4.4: another version than 13 gets 400 or 426, and the header that names 13.
-    """
+    """§4.2.2, §4.4: another version than 13 gets 400 or 426, and the header that names 13."""
     response = refused(server, handshake(changed={"Sec-WebSocket-Version": version}))
 
     assert response.status in {400, 426}
@@ -278,9 +270,7 @@ def test_a_plain_get_is_answered_426(server: ServerProcess) -> None:
 
 
 def test_refused_handshake_does_no_harm_to_the_next(server: ServerProcess) -> None:
-    """
-    §4.2.1: on a connection that stays open after a refusal, a right handshake is accepted.
-    """
+    """§4.2.1: on a connection that stays open after a refusal, a right handshake is accepted."""
     with RawSocket(server.port) as client:
         client.send(handshake(changed={"Sec-WebSocket-Version": "8"}))
         response = client.read_response()
@@ -338,9 +328,7 @@ def test_nothing_is_negotiated(server: ServerProcess, header: tuple[str, str]) -
     "path", ["/", "/v1/rooms/lobby", "/v1/rooms/lobby/sockets", "/v2/rooms/lobby/socket"]
 )
 def test_socket_elsewhere_is_not_found(server: ServerProcess, path: str) -> None:
-    """
-    §4.2.2 item 4: a handshake for a resource that is no socket gets an HTTP error.
-    """
+    """§4.2.2 item 4: a handshake for a resource that is no socket gets an HTTP error."""
     assert refused(server, handshake(path=path)).error()["status"] in {400, 404, 426}
 
 
@@ -358,9 +346,7 @@ def test_socket_elsewhere_is_not_found(server: ServerProcess, path: str) -> None
     ids=["text", "ping", "close", "long"],
 )
 def test_unmasked_frame_fails(socket: RawSocket, wrong: bytes) -> None:
-    """
-    §5.1: a frame without a mask is answered with close 1002.
-    """
+    """§5.1: a frame without a mask is answered with close 1002."""
     socket.send(wrong)
 
     assert socket.read_close().close_code == 1002
@@ -368,9 +354,7 @@ def test_unmasked_frame_fails(socket: RawSocket, wrong: bytes) -> None:
 
 @pytest.mark.parametrize("mask", [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x00\x01\x80\xfe", MASK])
 def test_any_mask_is_removed(socket: RawSocket, mask: bytes) -> None:
-    """
-    §5.3: any mask is right, a different one for every frame too, over lengths of any remainder by four.
-    """
+    """§5.3: any mask is right, a different one for every frame too, over lengths of any remainder by four."""
     for size in range(9):
         socket.send(
             encode_frame(PING, bytes(range(size)), mask=mask)
@@ -384,18 +368,14 @@ def test_any_mask_is_removed(socket: RawSocket, mask: bytes) -> None:
 @pytest.mark.parametrize("rsv", [1, 2, 4, 7])
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, PONG, CLOSE])
 def test_reserved_bit_fails(socket: RawSocket, opcode: int, rsv: int) -> None:
-    """
-    §5.2: no extension gives RSV1, RSV2 or RSV3 a meaning: close 1002.
-    """
+    """§5.2: no extension gives RSV1, RSV2 or RSV3 a meaning: close 1002."""
     socket.send(encode_frame(opcode, b"", rsv=rsv))
 
     assert socket.read_close().close_code == 1002
 
 
 def test_reserved_bit_of_a_continuation_fails(socket: RawSocket) -> None:
-    """
-    §5.2: the reserved bits are looked at in every frame of a message.
-    """
+    """§5.2: the reserved bits are looked at in every frame of a message."""
     socket.send(encode_frame(TEXT, b"{", fin=False) + encode_frame(CONTINUATION, b"}", rsv=4))
 
     assert socket.read_close().close_code == 1002
@@ -404,9 +384,7 @@ def test_reserved_bit_of_a_continuation_fails(socket: RawSocket) -> None:
 @pytest.mark.parametrize("fin", [True, False], ids=["fin", "not-fin"])
 @pytest.mark.parametrize("opcode", [3, 4, 5, 6, 7, 11, 12, 13, 14, 15])
 def test_reserved_opcode_fails(socket: RawSocket, opcode: int, *, fin: bool) -> None:
-    """
-    §5.2: opcodes 3 to 7 and 11 to 15 are unknown: close 1002.
-    """
+    """§5.2: opcodes 3 to 7 and 11 to 15 are unknown: close 1002."""
     socket.send(encode_frame(opcode, heartbeat(1) if opcode < 8 else b"", fin=fin))
 
     assert socket.read_close().close_code == 1002
@@ -427,9 +405,7 @@ def test_reserved_opcode_fails(socket: RawSocket, opcode: int, *, fin: bool) -> 
     ],
 )
 def test_odd_length_fails(socket: RawSocket, wrong: bytes) -> None:
-    """
-    §5.2: a length not in its shortest form, or with the top bit of 64, is answered with close 1002.
-    """
+    """§5.2: a length not in its shortest form, or with the top bit of 64, is answered with close 1002."""
     socket.send(wrong)
 
     assert socket.read_close().close_code == 1002
@@ -439,9 +415,7 @@ def test_odd_length_fails(socket: RawSocket, wrong: bytes) -> None:
     "length", [60, 124, 125, 126, 127, 128, 255, 256, 4096, 65535, 65536, MESSAGE_BYTES_MAX]
 )
 def test_every_length_is_read(socket: RawSocket, length: int) -> None:
-    """
-    §5.2: messages of every form of length arrive, up to the limit itself.
-    """
+    """§5.2: messages of every form of length arrive, up to the limit itself."""
     socket.send(encode_frame(TEXT, padded_beat(length)))
 
     assert socket.receive("time")["sent_ms"] == 1
@@ -458,9 +432,7 @@ def test_every_length_is_read(socket: RawSocket, length: int) -> None:
     ],
 )
 def test_fragments_make_one_message(socket: RawSocket, cuts: tuple[int, ...]) -> None:
-    """
-    §5.4: a message in any number of fragments, some of them empty, is one message.
-    """
+    """§5.4: a message in any number of fragments, some of them empty, is one message."""
     text = heartbeat(1.5, "é")
     edges = [0, *(min(cut, len(text)) for cut in cuts), len(text)]
     socket.send(fragments(*(text[start:end] for start, end in itertools.pairwise(edges))))
@@ -518,9 +490,7 @@ def test_close_between_fragments(socket: RawSocket) -> None:
     ],
 )
 def test_fragments_out_of_order_fail(socket: RawSocket, wrong: bytes) -> None:
-    """
-    §5.4: a continuation of nothing, and a new message within another, are answered with close 1002.
-    """
+    """§5.4: a continuation of nothing, and a new message within another, are answered with close 1002."""
     socket.send(wrong)
 
     assert socket.read_close().close_code == 1002
@@ -529,9 +499,7 @@ def test_fragments_out_of_order_fail(socket: RawSocket, wrong: bytes) -> None:
 @pytest.mark.parametrize("opcode", [CLOSE, PING, PONG])
 @pytest.mark.parametrize("how", ["126-bytes", "64-bit-length", "not-fin"])
 def test_bad_control_frame_fails(socket: RawSocket, opcode: Opcode, how: str) -> None:
-    """
-    §5.5: a control frame of more than 125 bytes, or in fragments, is answered with close 1002.
-    """
+    """§5.5: a control frame of more than 125 bytes, or in fragments, is answered with close 1002."""
     body = b"\x03\xe8" + b"x" * 124
     socket.send(
         {
@@ -565,9 +533,7 @@ def test_close_is_answered(socket: RawSocket, code: int | None) -> None:
 
 @pytest.mark.parametrize("reason", [b"", "réason ✓".encode(), b"x" * 123], ids=["none", "utf8", "123-bytes"])
 def test_reason_may_be_given(socket: RawSocket, reason: bytes) -> None:
-    """
-    §5.5.1: a reason of any UTF-8 up to 123 bytes is fine.
-    """
+    """§5.5.1: a reason of any UTF-8 up to 123 bytes is fine."""
     socket.send(encode_close(1000, reason))
 
     assert socket.read_close().close_code == 1000
@@ -597,9 +563,7 @@ def test_bad_close_fails(socket: RawSocket, body: bytes, codes: set[int]) -> Non
 
 
 def test_nothing_after_a_close_counts(socket: RawSocket) -> None:
-    """
-    §5.5.1: what follows a close frame is neither answered nor acted upon.
-    """
+    """§5.5.1: what follows a close frame is neither answered nor acted upon."""
     socket.send(
         encode_close(1000)
         + encode_frame(PING, b"still there?")
@@ -627,9 +591,7 @@ def test_the_server_closes_with_a_handshake(socket: RawSocket) -> None:
 
 
 def test_server_does_not_wait_for_ever_for_a_close(server: ServerProcess) -> None:
-    """
-    §7.1.1: the server ends a connection whose client never answers its close frame.
-    """
+    """§7.1.1: the server ends a connection whose client never answers its close frame."""
     with observe(server.port) as socket:
         socket.send_message("leave")
 
@@ -642,27 +604,21 @@ def test_server_does_not_wait_for_ever_for_a_close(server: ServerProcess) -> Non
 
 @pytest.mark.parametrize("body", [b"", b"x", bytes(125), b"\xff\xfe", bytes(range(125))])
 def test_ping_is_answered(socket: RawSocket, body: bytes) -> None:
-    """
-    §5.5.2: a ping is answered by a pong with the same bytes, of any length.
-    """
+    """§5.5.2: a ping is answered by a pong with the same bytes, of any length."""
     socket.send(encode_frame(PING, body))
 
     assert socket.read_frame() == Frame(PONG, body)
 
 
 def test_ping_is_answered_before_the_first_message(server: ServerProcess) -> None:
-    """
-    §5.5.2: the connection is open, and pings are answered, before any message of the protocol.
-    """
+    """§5.5.2: the connection is open, and pings are answered, before any message of the protocol."""
     with open_socket(server.port) as socket:
         socket.send(encode_frame(PING, b"early"))
         assert socket.read_frame() == Frame(PONG, b"early")
 
 
 def test_last_of_many_pings_is_answered(socket: RawSocket) -> None:
-    """
-    §5.5.2: of many pings at once at least the last is answered, and the pongs come in order.
-    """
+    """§5.5.2: of many pings at once at least the last is answered, and the pongs come in order."""
     socket.send(b"".join(encode_frame(PING, b"%d" % number) for number in range(200)))
 
     received = -1
@@ -675,9 +631,7 @@ def test_last_of_many_pings_is_answered(socket: RawSocket) -> None:
 
 
 def test_unsolicited_pong_is_ignored(socket: RawSocket) -> None:
-    """
-    §5.5.3: unsolicited pongs have no effect.
-    """
+    """§5.5.3: unsolicited pongs have no effect."""
     socket.send(encode_frame(PONG) + encode_frame(PONG, b"x" * 125) + encode_frame(TEXT, heartbeat(4)))
 
     assert socket.receive("time")["sent_ms"] == 4
@@ -701,9 +655,7 @@ NOT_UTF8 = {
 @pytest.mark.parametrize("split", [False, True], ids=["one-frame", "fragments"])
 @pytest.mark.parametrize("wrong", NOT_UTF8.values(), ids=NOT_UTF8)
 def test_text_that_is_not_utf8_fails(socket: RawSocket, wrong: bytes, *, split: bool) -> None:
-    """
-    §5.6, §8.1: bytes that are not UTF-8 are answered with close 1007, also when they span fragments.
-    """
+    """§5.6, §8.1: bytes that are not UTF-8 are answered with close 1007, also when they span fragments."""
     text = heartbeat(1, wrong)
     socket.send(fragments(*(bytes([byte]) for byte in text)) if split else encode_frame(TEXT, text))
 
@@ -711,9 +663,7 @@ def test_text_that_is_not_utf8_fails(socket: RawSocket, wrong: bytes, *, split: 
 
 
 def test_text_that_ends_in_a_character_fails(socket: RawSocket) -> None:
-    """
-    §8.1: a message whose last character is not whole is not UTF-8, though every fragment might go on.
-    """
+    """§8.1: a message whose last character is not whole is not UTF-8, though every fragment might go on."""
     socket.send(fragments(b'"caf', b"\xc3"))
 
     assert socket.read_close().close_code == 1007
@@ -721,9 +671,7 @@ def test_text_that_ends_in_a_character_fails(socket: RawSocket) -> None:
 
 @pytest.mark.parametrize("character", ["é", "€", "😀", "\U0010ffff", "\u0000", "\ufeff"])
 def test_character_may_be_cut(socket: RawSocket, character: str) -> None:
-    """
-    §5.6: fragments may cut a message inside a character, with control frames in the cut.
-    """
+    """§5.6: fragments may cut a message inside a character, with control frames in the cut."""
     text = json.dumps(
         {"type": "time", "sent_ms": 5, "padding": character}, ensure_ascii=character == "\0"
     ).encode()
@@ -740,9 +688,7 @@ def test_character_may_be_cut(socket: RawSocket, character: str) -> None:
 
 
 def test_binary_within_a_text_fails(socket: RawSocket) -> None:
-    """
-    §5.4, §7.4.1: a binary message within a text is wrong in two ways, and either may be named.
-    """
+    """§5.4, §7.4.1: a binary message within a text is wrong in two ways, and either may be named."""
     socket.send(encode_frame(TEXT, b"{", fin=False) + encode_frame(BINARY, b"}"))
 
     assert socket.read_close().close_code in {1002, 1003}
@@ -758,9 +704,7 @@ def test_binary_within_a_text_fails(socket: RawSocket) -> None:
     ids=["whole", "empty", "fragments"],
 )
 def test_binary_fails(socket: RawSocket, wrong: bytes) -> None:
-    """
-    §5.6, §7.4.1: binary data is nothing that we can take: close 1003.
-    """
+    """§5.6, §7.4.1: binary data is nothing that we can take: close 1003."""
     socket.send(wrong)
 
     assert socket.read_close().close_code == 1003
@@ -786,18 +730,14 @@ def test_binary_fails(socket: RawSocket, wrong: bytes) -> None:
     ],
 )
 def test_too_big_fails(socket: RawSocket, wrong: bytes) -> None:
-    """
-    §10.4: a message above the limit is answered with close 1009 as soon as its length is known.
-    """
+    """§10.4: a message above the limit is answered with close 1009 as soon as its length is known."""
     socket.send(wrong)
 
     assert socket.read_close().close_code == 1009
 
 
 def test_broken_connection_is_survived(socket: RawSocket, server: ServerProcess) -> None:
-    """
-    §7.2.1: a stream that ends within a frame, in order or by a reset, leaves nothing behind.
-    """
+    """§7.2.1: a stream that ends within a frame, in order or by a reset, leaves nothing behind."""
     socket.send(encode_frame(TEXT, heartbeat(1))[:9])
     socket.tcp.shutdown(sockets.SHUT_WR)
     socket.read_until_end()
@@ -845,17 +785,13 @@ def test_broken_connection_is_survived(socket: RawSocket, server: ServerProcess)
     ],
 )
 def test_reader_notices_a_breach(wrong: bytes) -> None:
-    """
-    The reader of these tests refuses every frame that a server must not send.
-    """
+    """The reader of these tests refuses every frame that a server must not send."""
     with pytest.raises(BreachError):
         decode_frame(wrong)
 
 
 def test_reader_reads_what_is_right() -> None:
-    """
-    The reader takes every legal frame, and waits for those that are not whole.
-    """
+    """The reader takes every legal frame, and waits for those that are not whole."""
     for size in (0, 1, 125, 126, 65535, 65536):
         data = encode_frame(TEXT, b"x" * size, mask=None)
         assert decode_frame(data) == (Frame(TEXT, b"x" * size), len(data))
@@ -863,9 +799,7 @@ def test_reader_reads_what_is_right() -> None:
 
 
 def test_table_is_complete() -> None:
-    """
-    The table at the head of this file names tests that exist.
-    """
+    """The table at the head of this file names tests that exist."""
     named = set(re.findall(r"test_\w+(?!\.py)\b", __doc__ or "")) - {"test_bad_input"}
 
     assert named

@@ -74,16 +74,12 @@ def error_of(answer: httpx.Response) -> str:
 async def test_responses_say_how_long_caches_may_store_them(
     client: httpx.AsyncClient, path: str, cache_control: str
 ) -> None:
-    """
-    What caches may share says for how long, and what is for one client says that no cache may store it.
-    """
+    """What caches may share says for how long, and what is for one client says that no cache may store it."""
     assert (await client.get(path)).headers["cache-control"] == cache_control
 
 
 async def test_ages_are_settings() -> None:
-    """
-    How long caches may store things is set by the operator.
-    """
+    """How long caches may store things is set by the operator."""
     async with host_inside(presence_max_age_s=30, config_max_age_s=60) as host, client_of(host) as client:
         assert "max-age=30" in (await client.get(LOBBY)).headers["cache-control"]
         assert "max-age=60" in (await client.get(f"{LOBBY}/config")).headers["cache-control"]
@@ -105,16 +101,12 @@ async def test_a_current_copy_is_answered_304(client: httpx.AsyncClient, path: s
 
 @pytest.mark.parametrize("known", ['"other"', "", "other", '"', "W/"])
 async def test_an_outdated_copy_is_answered_with_the_body(client: httpx.AsyncClient, known: str) -> None:
-    """
-    Any other ETag, and nonsense, is answered with the whole.
-    """
+    """Any other ETag, and nonsense, is answered with the whole."""
     assert (await client.get(LOBBY, headers={"If-None-Match": known})).status_code == 200
 
 
 async def test_change_changes_the_etag(client: httpx.AsyncClient) -> None:
-    """
-    The ETag of a presence changes as soon as a visitor joins, changes its mood or leaves.
-    """
+    """The ETag of a presence changes as soon as a visitor joins, changes its mood or leaves."""
     seen = [(await client.get(LOBBY)).headers["etag"]]
     for path, body in (
         ("heartbeat", {"visitor": VISITOR}),
@@ -148,9 +140,7 @@ async def test_no_cache_keeps_a_stale_presence(clock: HandClock, client: httpx.A
 
 
 async def test_errors_and_heartbeats_are_not_cached(client: httpx.AsyncClient) -> None:
-    """
-    No cache may keep an error, or the answer to a heartbeat.
-    """
+    """No cache may keep an error, or the answer to a heartbeat."""
     assert error_of(await client.get("/v1/rooms/BAD")) == "bad_room"
     assert error_of(await client.get("/nothing")) == "not_found"
     answer = await client.post(f"{LOBBY}/heartbeat", json={"visitor": VISITOR})
@@ -162,9 +152,7 @@ async def test_errors_and_heartbeats_are_not_cached(client: httpx.AsyncClient) -
 
 
 def test_head_is_get_without_a_body(server: ServerProcess) -> None:
-    """
-    HEAD has the status and headers of GET, its Content-Length too, and no body: the connection goes on.
-    """
+    """HEAD has the status and headers of GET, its Content-Length too, and no body: the connection goes on."""
     for path in (*PAGES, "/", "/healthz", "/readyz", "/openapi.json"):
         with RawSocket(server.port) as raw:
             got = raw.request("GET", path)
@@ -188,9 +176,7 @@ GOOD, EVIL = "https://good.example", "https://evil.example"
 
 
 async def test_every_origin_may_read_by_default(client: httpx.AsyncClient) -> None:
-    """
-    By default every page may read, and may see the headers that it needs; no answer allows credentials.
-    """
+    """By default every page may read, and may see the headers that it needs; no answer allows credentials."""
     for path in PAGES:
         answer = await client.get(path, headers={"Origin": EVIL})
         assert answer.headers["access-control-allow-origin"] == "*"
@@ -200,9 +186,7 @@ async def test_every_origin_may_read_by_default(client: httpx.AsyncClient) -> No
 
 
 async def test_only_named_origins_may_read() -> None:
-    """
-    Where origins are named, their pages may read and others may not, and caches keep the answers apart.
-    """
+    """Where origins are named, their pages may read and others may not, and caches keep the answers apart."""
     async with host_inside(origins=(GOOD,)) as host, client_of(host) as client:
         for path in PAGES:
             good = await client.get(path, headers={"Origin": GOOD})
@@ -291,9 +275,7 @@ async def rooms_taken(host: App, forwarded_for: str | None, *, address: str = "1
 
 
 async def test_the_header_of_an_untrusted_peer_is_ignored() -> None:
-    """
-    Without trusted proxies X-Forwarded-For changes nothing: all rooms count for the peer.
-    """
+    """Without trusted proxies X-Forwarded-For changes nothing: all rooms count for the peer."""
     async with host_inside(rooms_per_prefix_max=3) as host:
         assert await rooms_taken(host, "203.0.113.1", name="a") == 3
         assert await rooms_taken(host, "203.0.113.2", name="b") == 0
@@ -369,9 +351,7 @@ async def test_a_full_server_is_503() -> None:
 
 
 async def test_room_that_closed_can_be_had_again() -> None:
-    """
-    Rooms of people who left count no longer: neither for their address nor for the server.
-    """
+    """Rooms of people who left count no longer: neither for their address nor for the server."""
     async with host_inside(rooms_per_prefix_max=2, rooms_max=3) as host, client_of(host) as client:
         for turn in range(3):
             rooms = [f"/v1/rooms/{turn}-{index}" for index in range(2)]
@@ -426,9 +406,7 @@ async def test_history_is_averages_by_hour(clock: HandClock, host: App, client: 
 
 
 async def test_history_outlives_a_restart(tmp_path: Path) -> None:
-    """
-    Averages are read back after a stop; the time between does not count.
-    """
+    """Averages are read back after a stop; the time between does not count."""
     clock = HandClock()
     data = str(tmp_path / "room.db")
     async with host_inside(clock=clock, data=data) as host, client_of(host) as client:
@@ -445,9 +423,7 @@ async def test_history_outlives_a_restart(tmp_path: Path) -> None:
 async def test_history_of_a_closed_room_is_still_there(
     clock: HandClock, host: App, client: httpx.AsyncClient
 ) -> None:
-    """
-    A room that is empty right now, and that was closed for it, has the history that it had.
-    """
+    """A room that is empty right now, and that was closed for it, has the history that it had."""
     await client.post("/v1/rooms/other/heartbeat", json={"visitor": VISITOR})
     await history_of(host, "other")
     clock.ms += 30 * 60_000
@@ -461,9 +437,7 @@ async def test_history_of_a_closed_room_is_still_there(
 
 
 async def test_unknown_time_weighs_nothing(tmp_path: Path) -> None:
-    """
-    While a room is unknown or as last known, its averages rest: it is not known who was there.
-    """
+    """While a room is unknown or as last known, its averages rest: it is not known who was there."""
     clock = HandClock()
     store = await SqliteStore.open(tmp_path / "room.db")
     await store.put("running", b"1")
@@ -478,9 +452,7 @@ async def test_unknown_time_weighs_nothing(tmp_path: Path) -> None:
 
 
 async def test_health_and_readiness(host: App, client: httpx.AsyncClient) -> None:
-    """
-    A server is alive as long as it answers, and ready until it stops; then it says when to ask again.
-    """
+    """A server is alive as long as it answers, and ready until it stops; then it says when to ask again."""
     for path in ("/healthz", "/readyz"):
         assert (await client.get(path)).json() == {"ok": True}
     host.stopping = True
@@ -564,9 +536,7 @@ async def test_page_is_sent_small(client: httpx.AsyncClient) -> None:
     "path", ["/no.js", "/../pyproject.toml", "/%2e%2e/cli/serve.py", "/__init__.py", "/web/", "/package.json"]
 )
 async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> None:
-    """
-    What is not of the page is not there, and said so in the one shape.
-    """
+    """What is not of the page is not there, and said so in the one shape."""
     answer = await client.get(path)
     assert (answer.status_code, error_of(answer)) == (404, "not_found")
 
@@ -579,9 +549,7 @@ async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> N
     [({"nonsense": 1}, "nonsense"), ({"lease_ms": "long"}, "lease_ms"), ({"port": -1}, "port")],
 )
 def test_wrong_setting_of_a_mounted_app(settings: dict[str, Any], named: str) -> None:
-    """
-    A setting that is unknown or out of its range is an error that names it, before anything is mounted.
-    """
+    """A setting that is unknown or out of its range is an error that names it, before anything is mounted."""
     with pytest.raises(ConfigError, match=named):
         breathing_room.app(**settings)
 
@@ -604,9 +572,7 @@ async def test_mounted_app_starts_with_its_first_requests() -> None:
 
 
 async def test_mounted_app_runs_its_own_lifespan() -> None:
-    """
-    Who does run the lifespan has the host started before the first request, and stopped after the last.
-    """
+    """Who does run the lifespan has the host started before the first request, and stopped after the last."""
     app = breathing_room.app(data=":memory:")
     host: App = app.state.host
     async with app.router.lifespan_context(app):
@@ -615,9 +581,7 @@ async def test_mounted_app_runs_its_own_lifespan() -> None:
 
 
 def test_time_of_the_tests_is_a_thursday() -> None:
-    """
-    The hour of the week that the tests speak of is that of their clock.
-    """
+    """The hour of the week that the tests speak of is that of their clock."""
     assert NOON_MS // 3_600_000 % 168 == (84 - 72) % 168
 
 

@@ -34,9 +34,7 @@ def failed_start(*flags: str, folder: Path) -> tuple[int, str]:
 
 
 def test_start_says_where_and_how_many(server: ServerProcess) -> None:
-    """
-    It says in two lines where it listens, how many people it can hold, and how it is ended.
-    """
+    """It says in two lines where it listens, how many people it can hold, and how it is ended."""
     server.stop()
     where, how_many = server.lines
     assert where == f"Breathing Room listens on {server.url}"
@@ -60,9 +58,7 @@ def test_signal_ends_it_in_order(serve: Serve, number: signal.Signals) -> None:
 
 
 def test_second_start_on_a_port_says_so(server: ServerProcess, tmp_path: Path) -> None:
-    """
-    A port that is taken is named, with the option that chooses another.
-    """
+    """A port that is taken is named, with the option that chooses another."""
     status, said = failed_start("--port", str(server.port), folder=tmp_path)
     assert status == 2
     assert str(server.port) in said
@@ -72,9 +68,7 @@ def test_second_start_on_a_port_says_so(server: ServerProcess, tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
 def test_address_that_cannot_be_had_is_named(tmp_path: Path, host: str) -> None:
-    """
-    An address that is none, or not of this machine, is named.
-    """
+    """An address that is none, or not of this machine, is named."""
     status, said = failed_start("--host", host, "--port", "0", folder=tmp_path)
     assert status == 2
     assert host in said
@@ -97,17 +91,13 @@ def test_bad_data_file_is_named(tmp_path: Path) -> None:
 
 
 def test_failed_start_leaves_nothing_behind(server: ServerProcess, tmp_path: Path) -> None:
-    """
-    A start that fails for its port makes no data file.
-    """
+    """A start that fails for its port makes no data file."""
     failed_start("--port", str(server.port), "--data", "new.db", folder=tmp_path)
     assert not (tmp_path / "new.db").exists()
 
 
 def test_data_file_is_private(server: ServerProcess) -> None:
-    """
-    Only its owner may read the data file.
-    """
+    """Only its owner may read the data file."""
     assert server.data.stat().st_mode & 0o077 == 0
 
 
@@ -124,9 +114,7 @@ def has_ipv6() -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", *(["::1"] if has_ipv6() else [])])
 def test_address_is_shown_as_one_types_it(tmp_path: Path, host: str) -> None:
-    """
-    The printed address can be opened as it stands, also where it is of IPv6.
-    """
+    """The printed address can be opened as it stands, also where it is of IPv6."""
     command = [*SERVE, "--host", host, "--port", "0", "--data", str(tmp_path / "room.db")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -192,17 +180,13 @@ def test_a_plain_request_on_a_socket_path_is_426(server: ServerProcess) -> None:
 
 
 def test_the_server_does_not_send_its_name(server: ServerProcess) -> None:
-    """
-    No answer says which software of which version runs here.
-    """
+    """No answer says which software of which version runs here."""
     with RawSocket(server.port) as client:
         assert "server" not in client.request("GET", "/").headers
 
 
 def test_backlog_takes_a_storm(server: ServerProcess) -> None:
-    """
-    Three hundred connections that come at the same moment are all taken.
-    """
+    """Three hundred connections that come at the same moment are all taken."""
     clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(300)]
     for client in clients:
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

@@ -147,9 +147,7 @@ async def test_a_subscriber_is_sent_unknown_then_estimated_then_counted() -> Non
 
 
 async def test_without_averages_it_stays_unknown() -> None:
-    """
-    A room that wants it and has seen this hour in fewer than two weeks says ``unknown``.
-    """
+    """A room that wants it and has seen this hour in fewer than two weeks says ``unknown``."""
     store = MemoryStore()
     await store.put("running", b"1")
     history = History()

@@ -406,9 +406,7 @@ async def test_a_room_shrinks_to_one_object_and_removes_the_others() -> None:
 
 
 async def test_observers_alone_keep_an_object_in_the_room() -> None:
-    """
-    An object with observers only is sent all updates, and is removed when they are gone.
-    """
+    """An object with observers only is sent all updates, and is removed when they are gone."""
     objects = Objects(sockets_per_object=5, **TIMES)
     wires = await crowd(objects, 5)
     onlooker = await objects.open("onlooker")

@@ -82,8 +82,6 @@ def test_heartbeats_restart_with_every_report() -> None:
 
 
 def test_no_visitor_is_counted_where_there_is_no_backend() -> None:
-    """
-    A page without a backend takes nothing of anything.
-    """
+    """A page without a backend takes nothing of anything."""
     assert count(strategy("client-only"), CrowdProfile(), seed=1) == {}
     assert strategy("client-only").usage(CrowdFigures(CrowdProfile())) == {}

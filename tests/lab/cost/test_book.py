@@ -52,9 +52,7 @@ source = "list"
 
 @pytest.mark.parametrize("name", list(BOOK.providers))
 def test_every_price_has_a_source_a_date_and_a_grade(name: str) -> None:
-    """
-    The files that are shipped are whole, and no price in them is a binary fraction.
-    """
+    """The files that are shipped are whole, and no price in them is a binary fraction."""
     provider = BOOK.provider(name)
     assert provider.items
     items, limits, plans = provider.items.values(), provider.limits.values(), provider.plans.values()
@@ -75,17 +73,13 @@ def test_every_price_has_a_source_a_date_and_a_grade(name: str) -> None:
     ],
 )  # fmt: skip
 def test_prices_are_those_of_the_vendor(key: str, price: str, per: int, included: int) -> None:
-    """
-    A price that is changed in a file has to be changed here, too, by a person who has seen the source.
-    """
+    """A price that is changed in a file has to be changed here, too, by a person who has seen the source."""
     item = BOOK.item(key)
     assert [item.price, item.per, item.included["paid"]] == [Decimal(price), Decimal(per), Decimal(included)]
 
 
 def test_rounding_follows_the_believed_rule_unless_another_is_asked_for() -> None:
-    """
-    Where sources disagree both can be computed; where they agree there is nothing to choose.
-    """
+    """Where sources disagree both can be computed; where they agree there is nothing to choose."""
     used = figure(1_500_000)
     requests = BOOK.item("cloudflare.object_requests")
     assert requests.charge(used, "paid", BELIEVED).value == Decimal("0.15")
@@ -98,27 +92,21 @@ def test_rounding_follows_the_believed_rule_unless_another_is_asked_for() -> Non
 
 
 def test_nothing_is_charged_within_what_is_included() -> None:
-    """
-    The last included unit is free, and the next one is not.
-    """
+    """The last included unit is free, and the next one is not."""
     item = BOOK.item("cloudflare.object_requests")
     assert item.charge(figure(1_000_000), "paid").value == 0
     assert item.charge(figure(1_000_001), "paid").value == Decimal("0.15")
 
 
 def test_a_lower_price_holds_from_its_quantity_on() -> None:
-    """
-    A billion messages at a dollar a million, the next billion at 80 cents.
-    """
+    """A billion messages at a dollar a million, the next billion at 80 cents."""
     item = BOOK.item("aws.websocket_messages")
     assert item.charge(figure(10**9), "paid").value == 1_000
     assert item.charge(figure(2 * 10**9), "paid").value == 1_800
 
 
 def test_adding_a_provider_is_adding_a_file(tmp_path: Path) -> None:
-    """
-    A file in a folder of one's own is a provider beside the others, or in place of one.
-    """
+    """A file in a folder of one's own is a provider beside the others, or in place of one."""
     (tmp_path / "acme.toml").write_text(A_FILE)
     book = read_book(tmp_path)
     assert set(book.providers) == {*BOOK.providers, "acme"}
@@ -153,9 +141,7 @@ def test_adding_a_provider_is_adding_a_file(tmp_path: Path) -> None:
 def test_a_file_that_makes_no_sense_is_refused_and_the_place_is_named(
     tmp_path: Path, former: str, instead: str, said: str
 ) -> None:
-    """
-    The message names the file and the key, and no price is read from it.
-    """
+    """The message names the file and the key, and no price is read from it."""
     assert former in A_FILE
     (tmp_path / "acme.toml").write_text(A_FILE.replace(former, instead, 1))
     with pytest.raises(ConfigError) as refusal:
@@ -165,9 +151,7 @@ def test_a_file_that_makes_no_sense_is_refused_and_the_place_is_named(
 
 
 def test_a_key_that_does_not_exist_is_named() -> None:
-    """
-    A strategy that asks for what the book does not have says so, and what there is.
-    """
+    """A strategy that asks for what the book does not have says so, and what there is."""
     for ask in (
         lambda: BOOK.item("cloudflare.tea"),
         lambda: BOOK.limit("aws.tea"),
@@ -180,9 +164,7 @@ def test_a_key_that_does_not_exist_is_named() -> None:
 
 
 def test_what_was_checked_long_ago_is_said() -> None:
-    """
-    After 180 days a source is old, and not a day before.
-    """
+    """After 180 days a source is old, and not a day before."""
     source = Source("list", "https://acme.example", date(2026, 1, 1), "V")
     assert old([source], source.checked + timedelta(days=OLD_DAYS)) == []
     (said,) = old([source, source], source.checked + timedelta(days=OLD_DAYS + 1))

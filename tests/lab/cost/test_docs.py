@@ -21,9 +21,7 @@ def ask(*arguments: str) -> Any:
 
 
 def test_the_documents_table() -> None:
-    """
-    The summary table of the page about the planning document is the one that `--check-document` prints.
-    """
+    """The summary table of the page about the planning document is the one that `--check-document` prints."""
     rows = [
         f"| {row['people']:,} | {row['kv_said']} | ${float(row['kv']):,.2f} | {row['object_said']} | ${float(row['object']):,.2f} | ${row['fixed']} |"
         for row in ask("--check-document")["summary"]
@@ -34,9 +32,7 @@ def test_the_documents_table() -> None:
 
 @pytest.mark.parametrize("minutes", [5, 10, 15])
 def test_the_table_of_fixed(minutes: int) -> None:
-    """
-    Reports a day and bills of `fixed` are those of the command, under both kinds of clients.
-    """
+    """Reports a day and bills of `fixed` are those of the command, under both kinds of clients."""
     for settings, pattern in (
         ((), r"\| {} min \| {} \| \${} \|"),
         (("--set", "mood_renews=false", "--set", "by_alarm=false"), r"{}"),
@@ -49,9 +45,7 @@ def test_the_table_of_fixed(minutes: int) -> None:
 
 
 def test_what_holds_otherwise() -> None:
-    """
-    The sums beside the assumptions are those that `--explain` prints.
-    """
+    """The sums beside the assumptions are those that `--explain` prints."""
     text = CliRunner().invoke(main, ["cost", "--explain", "fixed", "--people", "1000000"]).output
     sums = re.findall(r"otherwise (\$[\d,.]+\d)", text)
     assert sums == ["$32,664.38", "$21.38", "$32,664.38", "$5.90", "$15.20", "$5.75"]
@@ -59,9 +53,7 @@ def test_what_holds_otherwise() -> None:
 
 
 def test_the_price_file_of_the_guide_is_one(tmp_path: Path) -> None:
-    """
-    A copy of it is a provider.
-    """
+    """A copy of it is a provider."""
     guide = (ROOT / "docs" / "howto" / "cost.md").read_text(encoding="utf-8")
     found = re.search(r"```toml\n(.*?)```", guide, re.DOTALL)
     assert found
@@ -70,8 +62,6 @@ def test_the_price_file_of_the_guide_is_one(tmp_path: Path) -> None:
 
 
 def test_the_picture_is_fresh(tmp_path: Path) -> None:
-    """
-    The picture of the guide is what the command draws.
-    """
+    """The picture of the guide is what the command draws."""
     CliRunner().invoke(main, ["cost", "--plot", str(tmp_path / "bill.svg")])
     assert (tmp_path / "bill.svg").read_text() == (ROOT / "docs" / "images" / "bill.svg").read_text()

@@ -11,9 +11,7 @@ POLL = given(30, "poll", "s")
 
 
 def test_a_figure_says_its_formula_and_its_numbers() -> None:
-    """
-    Value, words and numbers come from one expression, and a name stands for all of it afterwards.
-    """
+    """Value, words and numbers come from one expression, and a name stands for all of it afterwards."""
     polls = (PEOPLE * 86_400 / POLL).named("polls", "a day")
     assert polls.value == 28_800_000
     assert polls.formula == "people × 86,400 / poll"
@@ -22,9 +20,7 @@ def test_a_figure_says_its_formula_and_its_numbers() -> None:
 
 
 def test_parentheses_stand_where_they_are_needed_and_nowhere_else() -> None:
-    """
-    What is printed and computed by hand gives the same number.
-    """
+    """What is printed and computed by hand gives the same number."""
     a, b, c = (given(value, name) for value, name in ((7, "a"), (2, "b"), (5, "c")))
     assert (a + b * c).formula == "a + b × c"
     assert ((a + b) * c).formula == "(a + b) × c"
@@ -37,9 +33,7 @@ def test_parentheses_stand_where_they_are_needed_and_nowhere_else() -> None:
 
 
 def test_functions_are_named_as_they_are_called() -> None:
-    """
-    Each does what its name says, exactly.
-    """
+    """Each does what its name says, exactly."""
     half = given("0.5", "half")
     assert [most(0, half).value, least(0, half).value, up(half).value] == [
         Decimal("0.5"),
@@ -52,9 +46,7 @@ def test_functions_are_named_as_they_are_called() -> None:
 
 
 def test_definitions_are_listed_once_and_in_order() -> None:
-    """
-    Read from top to bottom, every name is explained before it is used.
-    """
+    """Read from top to bottom, every name is explained before it is used."""
     day = (PEOPLE * 24).named("day")
     twice = (day + day / PEOPLE).named("twice")
     assert [definition.text for definition in twice.definitions()] == ["people", "day", "twice"]
@@ -68,16 +60,12 @@ def test_definitions_are_listed_once_and_in_order() -> None:
     ],
 )  # fmt: skip
 def test_numbers_are_written_for_people(value: str, written: str) -> None:
-    """
-    Thousands are separated, and superfluous digits are not printed.
-    """
+    """Thousands are separated, and superfluous digits are not printed."""
     assert number(Decimal(value)) == written
 
 
 def test_money_is_written_to_the_cent() -> None:
-    """
-    Every sum has two digits, and its currency.
-    """
+    """Every sum has two digits, and its currency."""
     assert money(Decimal("2121.844")) == "$2,121.84"
     assert money(Decimal("5.49"), "EUR") == "€5.49"
     assert money(Decimal(-3)) == "-$3.00"

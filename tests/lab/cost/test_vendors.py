@@ -42,9 +42,7 @@ def total(usage: dict[str, int], *, rounding: str = BELIEVED) -> Decimal:
     ],
 )
 def test_examples_of_durable_objects(example: int, requests: int, gb_s: int, charge: str) -> None:
-    """
-    Every example of the page comes out as the page has it, rounded up to whole units.
-    """
+    """Every example of the page comes out as the page has it, rounded up to whole units."""
     assert total({"object_requests": requests, "object_gb_s": gb_s}) == Decimal(charge), example
 
 
@@ -76,9 +74,7 @@ def test_example_4_of_durable_objects_under_both_rules() -> None:
     ],
 )
 def test_examples_of_workers_pro_rata(example: int, requests: int, cpu_ms: int, charge: str) -> None:
-    """
-    Every example of the page comes out as the page has it, pro rata.
-    """
+    """Every example of the page comes out as the page has it, pro rata."""
     assert total({"workers_requests": requests, "workers_cpu_ms": cpu_ms}) == Decimal(charge), example
 
 
@@ -112,9 +108,7 @@ def an_object(visit_s: Decimal, *, rounding: str = BELIEVED, heartbeat_s: int = 
 def test_derived_sockets(
     visit_s: Decimal, settings: dict[str, int], gb_s: int, rounded: str, pro_rata: str
 ) -> None:
-    """
-    Sockets to Durable Objects, under both rounding rules.
-    """
+    """Sockets to Durable Objects, under both rounding rules."""
     new = an_object(visit_s, **settings)  # type: ignore[arg-type]
     assert next(line.used.value for line in new.lines if line.item.key == "cloudflare.object_gb_s") == gb_s
     assert new.total == Decimal(rounded)
@@ -134,9 +128,7 @@ def test_derived_polls(poll_s: int, charge: str) -> None:
 
 
 def test_derived_writes() -> None:
-    """
-    Heartbeats as KV writes twice a minute, of all clients and of 300 samplers.
-    """
+    """Heartbeats as KV writes twice a minute, of all clients and of 300 samplers."""
     for people, charge in ((10_000, "4315.00"), (300, "124.60")):
         writes = people * 2 * 60 * 24 * 30
         assert total({"kv_writes": writes}) - 5 == Decimal(charge)
@@ -153,7 +145,5 @@ def test_derived_writes() -> None:
     ],
 )  # fmt: skip
 def test_derived_elsewhere(key: str, plan: str, used: int | str, charge: str) -> None:
-    """
-    432 million connection minutes and 864 million deliveries, bought elsewhere.
-    """
+    """432 million connection minutes and 864 million deliveries, bought elsewhere."""
     assert cents(BOOK.item(key).charge(figure(used), plan).value) == Decimal(charge)

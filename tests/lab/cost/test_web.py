@@ -33,9 +33,7 @@ async def bills(query: str) -> Any:
 
 
 async def test_the_page_may_load_only_its_own() -> None:
-    """
-    The page and its files come from this server, and its policy allows nothing else.
-    """
+    """The page and its files come from this server, and its policy allows nothing else."""
     async with client() as asking:
         for path, kind in (
             ("/", "text/html"),
@@ -83,9 +81,7 @@ async def test_the_error_chooses_the_panel() -> None:
 
 
 async def test_a_strategy_that_breaks_a_limit_is_not_recommended() -> None:
-    """
-    With ten million people one machine is too small, and the panel is not.
-    """
+    """With ten million people one machine is too small, and the panel is not."""
     body = await bills("people=10000000&error=2.5")
     assert body["recommended"] == "fixed"
     broken = {limit["title"] for entry in body["bills"] if entry["strategy"] == "self-hosted" for limit in entry["limits"] if limit["broken"]}  # fmt: skip
@@ -93,9 +89,7 @@ async def test_a_strategy_that_breaks_a_limit_is_not_recommended() -> None:
 
 
 async def test_the_plot_is_an_svg() -> None:
-    """
-    The picture is drawn here, and marks the crowd that was asked for.
-    """
+    """The picture is drawn here, and marks the crowd that was asked for."""
     answer = await ask("/cost.svg?people=5000")
     assert answer.headers["content-type"] == "image/svg+xml"
     assert ET.fromstring(answer.text).tag == "{http://www.w3.org/2000/svg}svg"
@@ -134,9 +128,7 @@ async def test_answers_are_computed_once_and_asked_for_again(monkeypatch: pytest
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/cost.json", "/cost.svg"])
 async def test_bad_input_gets_an_error_in_the_one_shape(path: str, query: str) -> None:
-    """
-    A query that is out of range is answered with the range, and never with what was sent.
-    """
+    """A query that is out of range is answered with the range, and never with what was sent."""
     answer = await ask(f"{path}?{query}")
     assert answer.status_code == 400
     error = answer.json()["error"]
@@ -164,8 +156,6 @@ async def test_a_site_whose_name_leads_here_reads_nothing(path: str) -> None:
 
 
 async def test_there_is_nothing_else() -> None:
-    """
-    A path that the page does not have is answered with 404 in the one shape of errors.
-    """
+    """A path that the page does not have is answered with 404 in the one shape of errors."""
     answer = await ask("/v1/rooms/lobby")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")

@@ -72,9 +72,7 @@ def metric(server: ServerProcess, name: str) -> float:
 
 
 async def test_all_are_counted_and_removed_at_once(polled: ServerProcess) -> None:
-    """
-    In a room where every visitor is sampled, every report is accepted, and every leave.
-    """
+    """In a room where every visitor is sampled, every report is accepted, and every leave."""
     async with gathered(PollLoad, LoadPlan(url=polled.url, people=50, visit_ms=0)) as crowd:
         assert crowd.present == 50
         await until(lambda: crowd.presence.count == 50)
@@ -157,9 +155,7 @@ async def test_who_leaves_is_replaced_and_some_leaves_are_lost(polled: ServerPro
 
 
 async def test_moods_of_the_plan_are_reported(polled: ServerProcess) -> None:
-    """
-    At the beginning and after every change.
-    """
+    """At the beginning and after every change."""
     plan = LoadPlan(
         url=polled.url, people=30, visit_ms=0, mood_changes=20_000, moods=("release", "gratitude"), seed=1
     )
@@ -205,9 +201,7 @@ async def test_only_those_report_who_are_asked() -> None:
 
 
 async def test_what_was_shed_is_counted_and_tried_again() -> None:
-    """
-    A report over the server's budget is no error, and is taken the next time.
-    """
+    """A report over the server's budget is no error, and is taken the next time."""
     shed = error("over_budget", 429, Retry_After="1")
     script = HttpScript(
         {"config": answer(POLLED), "lobby": presence(), "heartbeat": [shed, presence()], "leave": answer({})}
@@ -221,9 +215,7 @@ async def test_what_was_shed_is_counted_and_tried_again() -> None:
 
 
 async def test_a_load_that_is_rejected_gives_up() -> None:
-    """
-    When all participants were rejected for good there is nothing left to wait for.
-    """
+    """When all participants were rejected for good there is nothing left to wait for."""
     script = HttpScript({"config": answer(POLLED), "lobby": [presence(), error("no_such_room", 404)]})
     async with scripted_http(script) as url:
         plan = LoadPlan(url=url, people=20)
@@ -235,9 +227,7 @@ async def test_a_load_that_is_rejected_gives_up() -> None:
 
 
 async def test_a_crowd_outlives_its_server(serve: Serve) -> None:
-    """
-    While it is down all participants retry; when it is back they are counted.
-    """
+    """While it is down all participants retry; when it is back they are counted."""
     server = serve(*FLAGS)
     async with gathered(PollLoad, LoadPlan(url=server.url, people=30, visit_ms=0)) as crowd:
         await until(lambda: crowd.presence.count == 30)
@@ -304,9 +294,7 @@ CONFIG_OF_BOTH = POLLED | {"sampleRate": 0.5}
 
 
 async def test_the_real_server_knows_their_paths(server: ServerProcess) -> None:
-    """
-    Nothing is refused, and a handful that just came is counted as a handful at the most.
-    """
+    """Nothing is refused, and a handful that just came is counted as a handful at the most."""
     async with gathered(LegacyLoad, LoadPlan(url=server.url, people=5, visit_ms=0, mood_changes=0)) as crowd:
         await until(lambda: crowd.stats.reports == 5)
         await crowd._observe()

@@ -29,9 +29,7 @@ def a_look(**changes: Any) -> Observation:
     ],
 )
 def test_an_interval_holds_the_truth_or_not(own: int, high: int | None, verdict: str) -> None:
-    """
-    Its ends belong to it, and where the upper one is not known nothing is too much.
-    """
+    """Its ends belong to it, and where the upper one is not known nothing is too much."""
     assert a_look(own=own, high=high).verdict == verdict
 
 
@@ -73,9 +71,7 @@ def test_with_others_only_a_count_below_ours_is_judged(low: int, high: int | Non
 
 
 def test_rates_are_those_since_the_look_before() -> None:
-    """
-    The first one counts from the beginning.
-    """
+    """The first one counts from the beginning."""
     first = a_look()
     later = a_look(at_s=12.0, sent={"reads": 60, "reports": 11})
     assert first.rates(None) == {"reads": 3.0, "reports": 1.0}
@@ -83,9 +79,7 @@ def test_rates_are_those_since_the_look_before() -> None:
 
 
 def test_only_looks_at_the_whole_crowd_are_judged() -> None:
-    """
-    While people are still coming nothing can hold; an unknown count has no error, but an interval.
-    """
+    """While people are still coming nothing can hold; an unknown count has no error, but an interval."""
     observations, calls = Observations(), list[tuple[Observation, Observation | None]]()
     observations.on_observation = lambda observation, before: calls.append((observation, before))
     assert observations.summary() == {

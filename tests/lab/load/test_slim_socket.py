@@ -74,9 +74,7 @@ def sent(wire: Wire) -> tuple[int, bytes]:
 
 
 def test_a_handshake_is_one_that_servers_know() -> None:
-    """
-    It asks for version 13 of the protocol at the host and path, with a key of its own each time.
-    """
+    """It asks for version 13 of the protocol at the host and path, with a key of its own each time."""
     keys = set()
     for _ in range(2):
         socket, wire = Listener(), Wire()
@@ -90,9 +88,7 @@ def test_a_handshake_is_one_that_servers_know() -> None:
 
 @given(st.lists(st.binary(max_size=300), max_size=5), st.data())
 def test_messages_are_heard_however_the_bytes_arrive(messages: list[bytes], data: st.DataObject) -> None:
-    """
-    Cut into pieces anywhere, handshake and frames say the same.
-    """
+    """Cut into pieces anywhere, handshake and frames say the same."""
     socket, _, answer = meet()
     stream = answer + b"".join(frame(Opcode.TEXT, message) for message in messages)
     while stream:
@@ -104,9 +100,7 @@ def test_messages_are_heard_however_the_bytes_arrive(messages: list[bytes], data
 
 
 def test_a_ping_is_answered() -> None:
-    """
-    With a pong of the same payload, also between messages; a pong is nothing.
-    """
+    """With a pong of the same payload, also between messages; a pong is nothing."""
     socket, wire, answer = meet()
     socket.data_received(answer + frame(Opcode.PONG, b"") + frame(Opcode.PING, b"there?"))
     assert sent(wire) == (Opcode.PONG, b"there?")
@@ -117,9 +111,7 @@ def test_a_ping_is_answered() -> None:
     [(1000, "", type(None)), (1012, '{"retry_ms": 5}', ConnectionLostError), (4501, "", RefusedError)],
 )
 def test_a_close_is_answered_and_reported(code: int, reason: str, error: type) -> None:
-    """
-    The same code goes back, the connection ends, and the code says whether to come back.
-    """
+    """The same code goes back, the connection ends, and the code says whether to come back."""
     socket, wire, answer = meet()
     socket.data_received(answer + frame(Opcode.CLOSE, Close(code, reason).serialize()))
     assert sent(wire) == (Opcode.CLOSE, Close(code, reason).serialize())
@@ -129,9 +121,7 @@ def test_a_close_is_answered_and_reported(code: int, reason: str, error: type) -
 
 
 def test_a_close_frame_is_sent_once() -> None:
-    """
-    The server's answer to it is not answered again.
-    """
+    """The server's answer to it is not answered again."""
     socket, wire, answer = meet()
     socket.data_received(answer)
     socket.close_normally()
@@ -144,9 +134,7 @@ def test_a_close_frame_is_sent_once() -> None:
 
 
 def test_an_end_without_a_word_is_1006() -> None:
-    """
-    During the handshake or after it; it is worth another try, on which the socket begins afresh.
-    """
+    """During the handshake or after it; it is worth another try, on which the socket begins afresh."""
     socket, _, answer = meet()
     socket.data_received(answer[:20])
     socket.connection_lost(None)
@@ -172,9 +160,7 @@ def test_an_end_without_a_word_is_1006() -> None:
     ids=["begun", "continued", "binary", "close without a code", "close in no UTF-8", "too long", "masked"],
 )
 def test_what_the_server_never_sends_ends_the_connection(nonsense: bytes) -> None:
-    """
-    Nothing behind it is received any more.
-    """
+    """Nothing behind it is received any more."""
     socket, wire, answer = meet()
     socket.data_received(answer + nonsense + frame(Opcode.TEXT, b"more"))
     assert wire.ended
@@ -203,9 +189,7 @@ def test_what_the_server_never_sends_ends_the_connection(nonsense: bytes) -> Non
     ],
 )
 def test_a_refused_handshake_is_reported(answer: bytes, reason: str, error: type) -> None:
-    """
-    With its status, or what was wrong with it.
-    """
+    """With its status, or what was wrong with it."""
     socket, wire, _ = meet()
     socket.data_received(answer)
     assert wire.ended

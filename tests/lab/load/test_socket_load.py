@@ -83,9 +83,7 @@ async def test_people_who_come_and_go_are_in_flight(server: ServerProcess) -> No
 
 
 async def test_a_polite_crowd_is_gone_at_once(server: ServerProcess) -> None:
-    """
-    When the crowd has left, the room is empty: no lease lingers for the grace of a broken connection.
-    """
+    """When the crowd has left, the room is empty: no lease lingers for the grace of a broken connection."""
     async with connect(server.url, observe=True) as observer:
         async with gathered(LoadPlan(url=server.url, people=50, visit_ms=0)):
             pass
@@ -96,9 +94,7 @@ async def test_a_polite_crowd_is_gone_at_once(server: ServerProcess) -> None:
 
 
 async def test_who_leaves_is_replaced(server: ServerProcess) -> None:
-    """
-    With short stays many go and come, and the crowd keeps its size.
-    """
+    """With short stays many go and come, and the crowd keeps its size."""
     async with gathered(LoadPlan(url=server.url, people=40, visit_ms=1_000, seed=1)) as crowd:
         await until(lambda: crowd.stats.left > 40)
         await until(lambda: crowd.present == 40)
@@ -107,9 +103,7 @@ async def test_who_leaves_is_replaced(server: ServerProcess) -> None:
 
 
 async def test_moods_change_and_only_to_moods_of_the_plan(server: ServerProcess) -> None:
-    """
-    Each participant has one of the plan's moods, at the beginning and after every change.
-    """
+    """Each participant has one of the plan's moods, at the beginning and after every change."""
     plan = LoadPlan(
         url=server.url, people=40, visit_ms=0, mood_changes=20_000, moods=("release", "gratitude"), seed=1
     )
@@ -121,9 +115,7 @@ async def test_moods_change_and_only_to_moods_of_the_plan(server: ServerProcess)
 
 
 async def test_the_same_seed_gives_the_same_crowd() -> None:
-    """
-    Moods follow the seed; visitors do not, for two crowds are never the same people.
-    """
+    """Moods follow the seed; visitors do not, for two crowds are never the same people."""
     people: list[list[str]] = []
     visitors: set[str] = set()
 
@@ -147,9 +139,7 @@ async def test_the_same_seed_gives_the_same_crowd() -> None:
 
 
 async def test_a_crowd_comes_back_after_a_power_cut(serve: Serve) -> None:
-    """
-    The same people, spread by full jitter, as soon as there is a server again.
-    """
+    """The same people, spread by full jitter, as soon as there is a server again."""
     # With a short lease the room knows its count again soon, snapshot or not.
     flags = ("--lease-ms", "1500", "--grace-ms", "1000")
     server = serve(*flags)
@@ -164,9 +154,7 @@ async def test_a_crowd_comes_back_after_a_power_cut(serve: Serve) -> None:
 
 
 async def test_a_crowd_comes_back_after_a_restart(serve: Serve) -> None:
-    """
-    At the moments that the server gave each of them.
-    """
+    """At the moments that the server gave each of them."""
     server = serve("--reconnect-spread-ms", "300")
     async with gathered(LoadPlan(url=server.url, people=40, visit_ms=0)) as crowd:
         server.stop()
@@ -176,17 +164,13 @@ async def test_a_crowd_comes_back_after_a_restart(serve: Serve) -> None:
 
 
 async def test_joins_keep_to_their_pace(server: ServerProcess) -> None:
-    """
-    A hundred at two hundred a second take half a second, and no less.
-    """
+    """A hundred at two hundred a second take half a second, and no less."""
     async with gathered(LoadPlan(url=server.url, people=100, joins_per_s=200)) as crowd:
         assert 490 <= crowd.summary()["gathered_ms"] < 5_000
 
 
 async def test_a_crowd_ends_with_its_time(server: ServerProcess) -> None:
-    """
-    It need not be stopped.
-    """
+    """It need not be stopped."""
     plan = LoadPlan(url=server.url, people=10, duration_ms=300)
     crowd = SocketLoad(plan, await inspect_room(plan))
     async with asyncio.timeout(PATIENCE_S):
@@ -195,9 +179,7 @@ async def test_a_crowd_ends_with_its_time(server: ServerProcess) -> None:
 
 
 async def test_a_load_that_is_rejected_gives_up() -> None:
-    """
-    When all participants were rejected for good there is nothing left to wait for.
-    """
+    """When all participants were rejected for good there is nothing left to wait for."""
 
     async def send_away(socket: ServerConnection) -> None:
         if json.loads(await socket.recv())["type"] == "observe":
@@ -215,9 +197,7 @@ async def test_a_load_that_is_rejected_gives_up() -> None:
 
 
 async def test_a_join_that_makes_no_sense_is_not_repeated() -> None:
-    """
-    A participant that receives such an error does not reconnect, and the summary names the error.
-    """
+    """A participant that receives such an error does not reconnect, and the summary names the error."""
 
     async def object_to_it(socket: ServerConnection) -> None:
         if json.loads(await socket.recv())["type"] == "observe":
@@ -236,9 +216,7 @@ async def test_a_join_that_makes_no_sense_is_not_repeated() -> None:
 
 
 async def test_a_crowd_does_not_wait_for_a_server_that_hangs() -> None:
-    """
-    Leaves that are not answered are not waited for longer; asked a second time to stop, not at all.
-    """
+    """Leaves that are not answered are not waited for longer; asked a second time to stop, not at all."""
     joined = 0
     over = asyncio.Event()
 
@@ -269,9 +247,7 @@ async def test_a_crowd_does_not_wait_for_a_server_that_hangs() -> None:
 
 
 async def test_a_crowd_looks_before_it_comes(server: ServerProcess, unused_tcp_port: int) -> None:
-    """
-    No server, a room that cannot be, or a mood that it does not know: reported before any join.
-    """
+    """No server, a room that cannot be, or a mood that it does not know: reported before any join."""
     with pytest.raises(UnreachableError):
         await inspect_room(LoadPlan(url=f"http://127.0.0.1:{unused_tcp_port}"))
     with pytest.raises(RefusedError):

@@ -105,9 +105,7 @@ async def test_behind_an_nginx_that_knows_no_sockets(
 
 
 async def test_a_slow_network(open_page: OpenPage, peer: BringPeer) -> None:
-    """
-    With 50 KB a second and half a second to the server the page is slow to load, and counts right.
-    """
+    """With 50 KB a second and half a second to the server the page is slow to load, and counts right."""
     observer = await peer(observe=True)
     page = await open_page()
     session = await page.context.new_cdp_session(page)
@@ -121,9 +119,7 @@ async def test_a_slow_network(open_page: OpenPage, peer: BringPeer) -> None:
 
 
 async def test_back_to_sockets(proxy: Proxy, open_page: OpenPage) -> None:
-    """
-    When the connection has to be opened again, a socket is tried.
-    """
+    """When the connection has to be opened again, a socket is tried."""
     proxy.refused = (b"upgrade: websocket",)
     page = await open_page(proxy.url)
     await until_room(page, "room.transport === 'polling'")
@@ -260,9 +256,7 @@ async def made_up(browser: Browser, server: ServerProcess) -> AsyncIterator[tupl
 async def test_it_reconnects(
     made_up: tuple[Room, Page], code: int, reason: str, least_s: float, most_s: float
 ) -> None:
-    """
-    It reconnects after the wait of the server, or after a random time of at most a second.
-    """
+    """It reconnects after the wait of the server, or after a random time of at most a second."""
     here, page = made_up
     closed_at_s = time.monotonic()
     await here.sockets[-1].close(code=code, reason=reason)
@@ -403,9 +397,7 @@ async def test_a_crowd_comes_back_from_a_real_server(
 
 
 async def test_backoff_grows_and_is_random(made_up: tuple[Room, Page]) -> None:
-    """
-    Without an answer the waits are spread over 0 to 1, 2, 4, … and at most 30 seconds.
-    """
+    """Without an answer the waits are spread over 0 to 1, 2, 4, … and at most 30 seconds."""
     here, page = made_up
     await page.evaluate("""() => {
         window.waits = [];
@@ -426,9 +418,7 @@ async def test_backoff_grows_and_is_random(made_up: tuple[Room, Page]) -> None:
 
 
 async def test_a_join_that_is_rejected(made_up: tuple[Room, Page]) -> None:
-    """
-    A join that the server rejects is not repeated; it is an error event.
-    """
+    """A join that the server rejects is not repeated; it is an error event."""
     here, page = made_up
     here.refusal = {"to": None, "code": "bad_visitor", "message": "no"}
     await here.sockets[-1].close(code=1012, reason='{"retry_ms": 10}')
@@ -441,9 +431,7 @@ async def test_a_join_that_is_rejected(made_up: tuple[Room, Page]) -> None:
 
 
 async def test_a_mood_that_the_room_no_longer_has(made_up: tuple[Room, Page]) -> None:
-    """
-    After `unknown_mood` the client joins again without it.
-    """
+    """After `unknown_mood` the client joins again without it."""
     here, page = made_up
     await room(page, "room.setMood('release')")
     here.refusal = {"to": "release", "code": "unknown_mood", "message": "no"}
@@ -458,9 +446,7 @@ async def test_a_mood_that_the_room_no_longer_has(made_up: tuple[Room, Page]) ->
 
 
 async def test_states_and_events(made_up: tuple[Room, Page]) -> None:
-    """
-    Presence, state and moods arrive as events and can be read at any time.
-    """
+    """Presence, state and moods arrive as events and can be read at any time."""
     here, page = made_up
     assert await room(page, "[room.state, room.presence, room.transport, room.ageMs]") == [
         "live",
@@ -489,9 +475,7 @@ async def test_states_and_events(made_up: tuple[Room, Page]) -> None:
 
 
 async def test_malformed_messages_of_a_server(made_up: tuple[Room, Page]) -> None:
-    """
-    They are ignored, and throw nothing into the page.
-    """
+    """They are ignored, and throw nothing into the page."""
     here, page = made_up
     thrown: list[str] = []
     page.on("pageerror", lambda error: thrown.append(str(error)))
@@ -503,9 +487,7 @@ async def test_malformed_messages_of_a_server(made_up: tuple[Room, Page]) -> Non
 
 
 async def test_invalid_arguments_are_error_events(made_up: tuple[Room, Page]) -> None:
-    """
-    A mood that the room does not have, or an invalid URL, is an error event and nothing else.
-    """
+    """A mood that the room does not have, or an invalid URL, is an error event and nothing else."""
     here, page = made_up
     await room(page, "room.setMood('envy')")
     assert (await page.evaluate("errors"))[0]["code"] == "unknown_mood"
@@ -518,9 +500,7 @@ async def test_invalid_arguments_are_error_events(made_up: tuple[Room, Page]) ->
 
 
 async def test_leaving(made_up: tuple[Room, Page]) -> None:
-    """
-    `leave` is final: the socket is closed with 1000, and no event of the page opens another.
-    """
+    """`leave` is final: the socket is closed with 1000, and no event of the page opens another."""
     here, page = made_up
     closed: list[int | None] = []
     here.sockets[-1].on_close(lambda code, _reason: closed.append(code))
@@ -585,9 +565,7 @@ async def test_on_another_site(
 async def test_an_observer_is_not_counted(
     server: ServerProcess, room_name: str, browser: Browser, shop: str, peer: BringPeer
 ) -> None:
-    """
-    A page that observes gets the presence, is not counted, and stores nothing in the browser.
-    """
+    """A page that observes gets the presence, is not counted, and stores nothing in the browser."""
     await peer()
     page = await browser.new_page()
     await page.goto(shop)
@@ -597,9 +575,7 @@ async def test_an_observer_is_not_counted(
 
 
 async def test_a_visit_ends(server: ServerProcess, browser: Browser, open_page: OpenPage) -> None:
-    """
-    The id that tabs and reloads share is discarded once no tab used it for half an hour.
-    """
+    """The id that tabs and reloads share is discarded once no tab used it for half an hour."""
     context = await browser.new_context()
     visitor = "JSON.parse(Object.values({...localStorage})[0]).visitor"
     page = await open_page(context=context)

@@ -87,9 +87,7 @@ async def test_one_line_of_html(server: ServerProcess, room_name: str, show: Sho
 
 @pytest.mark.parametrize("mode", ["socket", "poll"])
 async def test_the_default_room_is_the_servers(serve: Serve, show: Show, mode: str) -> None:
-    """
-    U2: an element that names no room counts in the server's default room, also where there is no other.
-    """
+    """U2: an element that names no room counts in the server's default room, also where there is no other."""
     server = serve("--default-room", "evening", "--open-rooms", "false", "--mode", mode)
     page, thrown = await show(
         f'<script type="module" src="{server.url}/element.js"></script><breathing-room label="{{count}} here"></breathing-room>'
@@ -155,9 +153,7 @@ async def test_what_it_says(
 
 
 async def test_another_room(server: ServerProcess, room_name: str, show: Show, peer: BringPeer) -> None:
-    """
-    With another `room` it leaves the one and joins the other; another `label` is shown at once.
-    """
+    """With another `room` it leaves the one and joins the other; another `label` is shown at once."""
     observer = await peer(observe=True)
     page, thrown = await show(
         f'<script type="module" src="{server.url}/element.js"></script><breathing-room room="{room_name}"></breathing-room>',

@@ -171,9 +171,7 @@ async def test_without_a_server(site: tuple[str, Path, type[Files]], page: Page)
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_a_file_that_is_not_there_yet(site: tuple[str, Path, type[Files]], page: Page) -> None:
-    """
-    As long as there is no file the count is unknown; it is requested again, and nothing is thrown.
-    """
+    """As long as there is no file the count is unknown; it is requested again, and nothing is thrown."""
     _, folder, files = site
     thrown: list[str] = []
     page.on("pageerror", lambda error: thrown.append(str(error)))
@@ -193,9 +191,7 @@ async def test_a_file_that_is_not_there_yet(site: tuple[str, Path, type[Files]],
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_reports_are_posted(site: tuple[str, Path, type[Files]], page: Page) -> None:
-    """
-    Joins, changes of mood and leaves are posted, without anything that identifies a visitor.
-    """
+    """Joins, changes of mood and leaves are posted, without anything that identifies a visitor."""
     _, folder, files = site
     (folder / "usual.json").write_text(json.dumps(history_body("lobby", history())))
     await page.evaluate(JOIN, {"history": "/usual.json", "report": "/collect"})

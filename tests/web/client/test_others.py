@@ -47,17 +47,13 @@ def test_the_reader_is_no_other() -> None:
 
 
 def test_an_observer_sees_others_only() -> None:
-    """
-    Where the reader is not counted, everyone who is counted is another.
-    """
+    """Where the reader is not counted, everyone who is counted is another."""
     found = others((12, 12, 12), (0, 0, 0), (0, 0, 3), counted=False)
     assert found == [[12, 12, False, False], [0, 0, False, True], [0, 0, False, False]]
 
 
 def test_an_interpolated_count_includes_the_reader() -> None:
-    """
-    Between two polls the displayed count includes the reader, as the count itself does.
-    """
+    """Between two polls the displayed count includes the reader, as the count itself does."""
     assert others((500, 400, 500), displayed=450) == [[499, 449, False, False]]
     assert others((2, 1, 2), displayed=1) == [[1, 0, False, False]]
 
@@ -83,9 +79,7 @@ def test_numbers_of_a_language(lang: str, exact: str, about: str) -> None:
 
 
 def test_more_than_a_number() -> None:
-    """
-    A capped number is written with a plus and is never singular.
-    """
+    """A capped number is written with a plus and is never singular."""
     phrase = (
         "new it.Counting('en').phrase({one: '{n} person', other: '{n} people'}, {number: 1, capped: true})"
     )

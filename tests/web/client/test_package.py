@@ -75,9 +75,7 @@ def test_what_is_handed_out_is_what_was_built(package: Path) -> None:
 
 
 def test_a_typescript_example_checks(tmp_path: Path) -> None:
-    """
-    The React example passes the strictest check, and what would be a mistake in it does not.
-    """
+    """The React example passes the strictest check, and what would be a mistake in it does not."""
     example = (ROOT / "examples" / "react" / "app.tsx").read_text()
     (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
     flags = "--noEmit --strict --exactOptionalPropertyTypes --jsx react-jsx --module nodenext --lib es2022,dom,dom.iterable".split()  # noqa: SIM905
@@ -135,9 +133,7 @@ def test_a_typescript_example_checks(tmp_path: Path) -> None:
 
 
 def test_the_types_name_what_is_there() -> None:
-    """
-    Every property and method that the types promise is one of a room, and no other is public.
-    """
+    """Every property and method that the types promise is one of a room, and no other is public."""
     types = (CLIENT / "client.d.ts").read_text()
     promised = re.search(r"interface Room .*?{(.*?)\n}", types, re.DOTALL)
     assert promised

@@ -90,9 +90,7 @@ def watch(page: Page, *ends: str) -> list[str]:
 
 
 async def test_alone_and_together(polled: ServerProcess, open_page: OpenPage, peer: BringPeer) -> None:
-    """
-    Alone it is one, not twenty; each other is one more; a closed page is gone; and no socket is opened.
-    """
+    """Alone it is one, not twenty; each other is one more; a closed page is gone; and no socket is opened."""
     observer = await peer(observe=True, server=polled)
     sockets: list[str] = []
     first = await open_page(polled.url)
@@ -114,9 +112,7 @@ async def test_alone_and_together(polled: ServerProcess, open_page: OpenPage, pe
 
 
 async def test_a_mood_is_one_report(polled: ServerProcess, stage: Page) -> None:
-    """
-    One report with the join, one with each change of mood, and none in between.
-    """
+    """One report with the join, one with each change of mood, and none in between."""
     asked = watch(stage, "/heartbeat", "/leave")
     await stage.evaluate(JOIN, [polled.url, {}])
     await until(lambda: stage.evaluate("room.presence?.count === 1"))
@@ -131,9 +127,7 @@ async def test_a_mood_is_one_report(polled: ServerProcess, stage: Page) -> None:
 
 
 async def test_heartbeats(serve: Serve, open_page: OpenPage) -> None:
-    """
-    A visitor in the sample reports once per `heartbeat_ms`.
-    """
+    """A visitor in the sample reports once per `heartbeat_ms`."""
     server = serve(*POLLED, "--heartbeat-ms", "1500")
     page = await open_page(server.url)
     await people(page, "you are the first one here")
@@ -334,9 +328,7 @@ async def test_a_report_that_was_shed_waits_for_a_poll(polled: ServerProcess, st
 
 
 async def test_an_epoch_that_is_over(polled: ServerProcess, stage: Page) -> None:
-    """
-    After `bad_epoch` another visit begins, with a ticket of the current epoch.
-    """
+    """After `bad_epoch` another visit begins, with a ticket of the current epoch."""
     epochs: list[int] = []
 
     async def answer(route: Route) -> None:
@@ -376,9 +368,7 @@ async def test_a_server_that_is_away(serve: Serve, open_page: OpenPage) -> None:
 
 
 async def test_merged_moods(polled: ServerProcess, open_page: OpenPage) -> None:
-    """
-    Merged moods have no number, and the line below has their sum.
-    """
+    """Merged moods have no number, and the line below has their sum."""
     page = await open_page(polled.url)
 
     async def answer(route: Route) -> None:

@@ -152,9 +152,7 @@ def test_the_poller_is_pythons() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_interpolator_is_pythons(seed: int) -> None:
-    """
-    From presence to presence, known or not, both display the same at every instant.
-    """
+    """From presence to presence, known or not, both display the same at every instant."""
     rng = Random(seed)
     interpolator, now_ms = Interpolator(), 0
     steps: list[list[Any]] = []

@@ -72,9 +72,7 @@ def test_it_counts_the_others() -> None:
 
 
 def test_it_says_what_is_known() -> None:
-    """
-    U3: nothing is said until a number is known, and being the first is said only when it is certain.
-    """
+    """U3: nothing is said until a number is known, and being the first is said only when it is certain."""
     unknown = {"count": None, "low": 3, "high": None, "method": "unknown", "label": "unknown"}
     expected = [
         (seen(None, state="unknown"), ""),
@@ -89,9 +87,7 @@ def test_it_says_what_is_known() -> None:
 
 
 def test_it_needs_no_room() -> None:
-    """
-    Before there is a room, as in a component that is rendered on a server, nothing is said.
-    """
+    """Before there is a room, as in a component that is rendered on a server, nothing is said."""
     assert node("sentence.js", "it.sentence(null)") == ""
 
 
@@ -136,9 +132,7 @@ ALONE_OF_ALL = "{you are the first one here|{label} people}"
 
 
 def test_a_label_of_ones_own() -> None:
-    """
-    U3, U4: a label speaks of the others with `{others}`, in the plural forms of its language.
-    """
+    """U3, U4: a label speaks of the others with `{others}`, in the plural forms of its language."""
     expected = [
         ("{others} {one=person|other=people} with you", "en", 2, "1 person with you"),
         ("{others} {person is|people are} with you", "en", 2, "1 person is with you"),
@@ -192,9 +186,7 @@ def test_a_label_around_a_rounded_number() -> None:
 
 
 def test_a_label_that_is_not_certain() -> None:
-    """
-    A label's form for no others is said only when it is certain that there are none.
-    """
+    """A label's form for no others is said only when it is certain that there are none."""
     rooms = [seen(exactly(1)), seen(exactly(1), state="stale"), seen(exactly(1) | {"high": 2})]
     said = say(*((room, {"label": NUMBERED}) for room in rooms))
     assert said == ["alone", "you are here", "you are here"]
@@ -223,9 +215,7 @@ def test_few_and_many() -> None:
 
 
 def test_every_language_of_the_page_is_here() -> None:
-    """
-    A language that the page speaks is one that the sentence speaks.
-    """
+    """A language that the page speaks is one that the sentence speaks."""
     languages = [file.name.split(".")[1] for file in CLIENT.glob("words.*.js")]
     first = [node(f"words.{lang}.js", "it.here.first") for lang in languages]
     assert say(*((seen(exactly(1)), {"lang": lang}) for lang in languages)) == first

@@ -96,9 +96,7 @@ def test_an_interval_that_no_room_has_is_bounded() -> None:
 
 
 def test_a_ping_is_exactly_the_constant_text() -> None:
-    """
-    The edge answers these 15 bytes without waking the room; any other spacing wakes it.
-    """
+    """The edge answers these 15 bytes without waking the room; any other spacing wakes it."""
     pings = run("""
         const socket = start({config: {ping_ms: 1000}}); socket.onopen(); pass(3000);
         return socket.texts.filter((text) => text.includes('ping'));
@@ -108,9 +106,7 @@ def test_a_ping_is_exactly_the_constant_text() -> None:
 
 
 def test_pings_are_sent_while_messages_arrive() -> None:
-    """
-    A ping shows the server that the client is alive: a busy room needs it as well.
-    """
+    """A ping shows the server that the client is alive: a busy room needs it as well."""
     assert run(f"""
         {SENT} const socket = start({{config: {{ping_ms: 2000}}}}); socket.onopen();
         for (let past = 0; past < 6000; past += 100) {{ receive(socket, PRESENCE); answer(socket); pass(100); }}
@@ -157,9 +153,7 @@ def test_a_connection_without_answers_is_lost() -> None:
 
 
 def test_leaving_closes_as_an_end_of_the_visit() -> None:
-    """
-    When the visit ends the socket is closed with 1000, at once, and no timer is left.
-    """
+    """When the visit ends the socket is closed with 1000, at once, and no timer is left."""
     assert run("""
         const socket = start(); socket.onopen(); ending.abort();
         return [socket.closed, await settled(), timers.size];
@@ -167,9 +161,7 @@ def test_leaving_closes_as_an_end_of_the_visit() -> None:
 
 
 def test_messages_are_passed_on_and_malformed_ones_are_ignored() -> None:
-    """
-    Presences and the server's time are passed on; what is no JSON or of an unknown type is ignored.
-    """
+    """Presences and the server's time are passed on; what is no JSON or of an unknown type is ignored."""
     assert run("""
         const socket = start(); socket.onopen();
         for (const message of ['{', 'null', '7', {type: 'later'}, PRESENCE, {type: 'time', sent_ms: 1, now_ms: 5}]) receive(socket, message);
@@ -216,9 +208,7 @@ def test_close_codes_mean_what_they_mean_to_the_core() -> None:
 
 
 def test_a_close_may_have_the_wait() -> None:
-    """
-    The reason of a close may have the wait; any other reason leaves it to the client.
-    """
+    """The reason of a close may have the wait; any other reason leaves it to the client."""
     waits = {'{"retry_ms":1500}': 1_500, '{"retry_ms":0}': 0, '{"retry_ms":-1}': None, "full": None, "": None}
     seen = run(
         """

@@ -252,9 +252,7 @@ JOIN = """([url, options]) => import(`${url}/client.js`).then(({join}) => { wind
 async def test_a_hidden_page(
     server: ServerProcess, room_name: str, browser: Browser, peer: BringPeer
 ) -> None:
-    """
-    A hidden page stays by default; with `hiddenMs` it leaves after that, and is back when it is shown.
-    """
+    """A hidden page stays by default; with `hiddenMs` it leaves after that, and is back when it is shown."""
     observer = await peer(observe=True)
     page = await browser.new_page()
     await page.goto(f"{server.url}/healthz")
@@ -276,9 +274,7 @@ async def test_a_hidden_page(
 
 
 async def test_a_prerendered_page_is_not_counted(open_page: OpenPage, peer: BringPeer) -> None:
-    """
-    A page that the browser prerendered is counted once it is shown.
-    """
+    """A page that the browser prerendered is counted once it is shown."""
     observer = await peer(observe=True)
     page = await open_page(
         init="Object.defineProperty(document, 'prerendering', {value: true, configurable: true});"
@@ -291,9 +287,7 @@ async def test_a_prerendered_page_is_not_counted(open_page: OpenPage, peer: Brin
 
 
 async def test_a_bot_is_not_counted(browser: Browser, open_page: OpenPage, peer: BringPeer) -> None:
-    """
-    A crawler that says what it is sees the room and is not counted; a phone called Cubot is.
-    """
+    """A crawler that says what it is sees the room and is not counted; a phone called Cubot is."""
     await peer()
     observer = await peer(observe=True)
     crawler = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html) Chrome/130.0.0.0 Safari/537.36"
@@ -311,9 +305,7 @@ async def test_a_bot_is_not_counted(browser: Browser, open_page: OpenPage, peer:
 async def test_nothing_is_stored(
     server: ServerProcess, room_name: str, browser: Browser, peer: BringPeer
 ) -> None:
-    """
-    With `storage: false` a page stores nothing in the browser, and is a visitor of its own.
-    """
+    """With `storage: false` a page stores nothing in the browser, and is a visitor of its own."""
     observer = await peer(observe=True)
     context = await browser.new_context()
     for count in (1, 2):

@@ -28,9 +28,7 @@ def run(steps: str) -> Any:
 
 
 def test_a_browser_without_wake_locks_shows_no_button() -> None:
-    """
-    Where the browser cannot keep the screen on, the button stays hidden and takes no clicks.
-    """
+    """Where the browser cannot keep the screen on, the button stays hidden and takes no clicks."""
     assert run("browser(false); it.keepAwake(button); return [button.hidden, button.pressed];") == [
         True,
         None,
@@ -38,9 +36,7 @@ def test_a_browser_without_wake_locks_shows_no_button() -> None:
 
 
 def test_a_press_holds_the_screen_and_another_releases_it() -> None:
-    """
-    The button is shown unpressed; pressed, one lock is held; pressed again, none is.
-    """
+    """The button is shown unpressed; pressed, one lock is held; pressed again, none is."""
     assert run("""
         browser(true);
         it.keepAwake(button);
@@ -53,9 +49,7 @@ def test_a_press_holds_the_screen_and_another_releases_it() -> None:
 
 
 def test_a_refused_lock_releases_the_button() -> None:
-    """
-    A phone that saves its battery refuses the lock, and the button says that the screen is not kept on.
-    """
+    """A phone that saves its battery refuses the lock, and the button says that the screen is not kept on."""
     assert (
         run("""
         browser(true);

@@ -10,9 +10,7 @@ from node import node
 
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=lambda pattern: pattern.name)
 def test_the_page_breathes_as_the_core_does(pattern: Any) -> None:
-    """
-    At any instant the page's breath is the core's: the same phase, and the same time left of it.
-    """
+    """At any instant the page's breath is the core's: the same phase, and the same time left of it."""
     instants = [1_767_225_600_000 + step * 137 for step in range(400)]
     phases = [list(phase) for phase in pattern.phases]
     here = node("breath.js", "given[0].map((now) => it.breathAt(now, given[1]))", instants, phases)

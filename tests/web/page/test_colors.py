@@ -102,9 +102,7 @@ def test_colors_stay_apart(eyes: str) -> None:
 
 
 def test_the_measure_can_fail() -> None:
-    """
-    A red and a green that are one to eyes without the middle cone are so to this measure, too.
-    """
+    """A red and a green that are one to eyes without the middle cone are so to this measure, too."""
     pair = ["#c05a5a", "#8a7a5a"]
     assert distance(pair, "three cones") > 4 * SEEN > distance(pair, "deuteranopia")
 

@@ -51,9 +51,7 @@ def test_it_paints_only_while_a_light_appears_or_vanishes() -> None:
 
 
 def test_at_rest_nothing_moves_and_nothing_is_due() -> None:
-    """
-    A page that is not looked at has no animation and no timer, and one that is hidden sets none.
-    """
+    """A page that is not looked at has no animation and no timer, and one that is hidden sets none."""
     assert run("""
         lights.show({calm: 1}); lights.syncTo(0, {still: false});
         const seen = [timers.length, playing()];
@@ -66,9 +64,7 @@ def test_at_rest_nothing_moves_and_nothing_is_due() -> None:
 
 
 def test_without_motion_the_sky_glimmers_and_does_not_turn() -> None:
-    """
-    A visitor who asked for less motion sees each layer glimmer; otherwise each turns as well.
-    """
+    """A visitor who asked for less motion sees each layer glimmer; otherwise each turns as well."""
     assert run("""
         lights.syncTo(0, {still: true}); const still = playing();
         lights.syncTo(0, {still: false}); return [still, playing()];
@@ -89,9 +85,7 @@ def test_a_canvas_is_no_finer_than_lights_need() -> None:
 
 
 def test_a_mood_is_drawn_once_and_again_in_a_new_color() -> None:
-    """
-    However many lights a mood has, its picture is made once, and once more after the colors changed.
-    """
+    """However many lights a mood has, its picture is made once, and once more after the colors changed."""
     assert run("""
         const canvases = made.length;
         lights.show({calm: 40, glad: 1}); paintAll();

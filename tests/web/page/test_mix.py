@@ -13,9 +13,7 @@ def mix(presence: dict[str, Any] | None) -> list[tuple[Any, ...]]:
 
 
 def test_it_has_every_person() -> None:
-    """
-    The parts are the moods in the room's order, the unspoken and the merged, each with its interval.
-    """
+    """The parts are the moods in the room's order, the unspoken and the merged, each with its interval."""
     presence = {
         "count": 9,
         "moods": {"release": 5, "gratitude": 3},
@@ -31,9 +29,7 @@ def test_it_has_every_person() -> None:
 
 
 def test_merged_moods_are_what_is_left() -> None:
-    """
-    Merged moods have no tallies of their own, and together the rest of the count.
-    """
+    """Merged moods have no tallies of their own, and together the rest of the count."""
     presence = {
         "count": 9,
         "moods": {"gratitude": None, "release": 5},
@@ -49,16 +45,12 @@ def test_merged_moods_are_what_is_left() -> None:
 
 
 def test_nothing_is_known() -> None:
-    """
-    Without a presence every tally is 0.
-    """
+    """Without a presence every tally is 0."""
     assert [part[1] for part in mix(None)] == [0, 0, 0, 0]
 
 
 def test_an_older_server() -> None:
-    """
-    Tallies without intervals, and moods that the server does not name, are taken as they are.
-    """
+    """Tallies without intervals, and moods that the server does not name, are taken as they are."""
     assert mix({"count": 2, "moods": {"release": 2}, "unspoken": 0}) == [
         ("gratitude", None, None, None),
         ("release", 2, 2, 2),

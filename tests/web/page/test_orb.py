@@ -47,9 +47,7 @@ def test_the_word_is_that_of_the_phase() -> None:
 
 
 def test_without_motion_the_light_only_dims_and_brightens() -> None:
-    """
-    A visitor who asked for less motion sees no growing, shrinking or turning; the light still breathes.
-    """
+    """A visitor who asked for less motion sees no growing, shrinking or turning; the light still breathes."""
     still, moving = run(
         """
         const ids = ['sky', 'halo', 'veil', 'shell', 'body', 'hand'];

@@ -47,9 +47,7 @@ async def test_it_loads_clean(server: ServerProcess, browser: Browser, open_page
 
 
 async def test_alone_and_together(open_page: OpenPage, peer: BringPeer) -> None:
-    """
-    Alone it says so; with another it says how many; and alone again when the other leaves.
-    """
+    """Alone it says so; with another it says how many; and alone again when the other leaves."""
     page = await open_page()
     await people(page, "you are the first one here")
     await source(page, "counted · now")
@@ -81,9 +79,7 @@ async def test_who_broke_off_is_named_in_the_quiet_line(
 async def test_rooms_are_apart(
     server: ServerProcess, room_name: str, browser: Browser, open_page: OpenPage
 ) -> None:
-    """
-    The room is named in the address, and its people are its own.
-    """
+    """The room is named in the address, and its people are its own."""
     page = await open_page()
     elsewhere = await browser.new_page()
     await elsewhere.goto(f"{server.url}/?room={room_name}-2")
@@ -123,9 +119,7 @@ async def test_the_default_room_is_the_servers(serve: Serve, browser: Browser) -
 
 
 async def test_a_room_that_cannot_be(server: ServerProcess, open_page: OpenPage) -> None:
-    """
-    A name that is no room's is said to be so, and not asked for again and again.
-    """
+    """A name that is no room's is said to be so, and not asked for again and again."""
     page = await open_page()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "No%20Room/" in request.url else None)
@@ -143,9 +137,7 @@ async def test_a_room_that_cannot_be(server: ServerProcess, open_page: OpenPage)
 async def test_tabs_and_reloads_are_one_person(
     browser: Browser, open_page: OpenPage, peer: BringPeer
 ) -> None:
-    """
-    Two tabs and ten reloads of one browser are one person, at every moment.
-    """
+    """Two tabs and ten reloads of one browser are one person, at every moment."""
     observer = await peer(observe=True)
     context = await browser.new_context()
     first = await open_page(context=context)
@@ -163,9 +155,7 @@ async def test_tabs_and_reloads_are_one_person(
 
 
 async def test_reloading_the_only_tab(open_page: OpenPage, peer: BringPeer) -> None:
-    """
-    A reload never counts a visitor twice, and keeps the mood.
-    """
+    """A reload never counts a visitor twice, and keeps the mood."""
     observer = await peer(observe=True)
     page = await open_page()
     await page.get_by_role("button", name="gratitude").click()
@@ -181,9 +171,7 @@ async def test_reloading_the_only_tab(open_page: OpenPage, peer: BringPeer) -> N
 async def test_tabs_opened_in_the_same_instant(
     browser: Browser, open_page: OpenPage, peer: BringPeer
 ) -> None:
-    """
-    Tabs that start together, as when a browser is restored, agree on who they are.
-    """
+    """Tabs that start together, as when a browser is restored, agree on who they are."""
     context = await browser.new_context()
     await asyncio.gather(*(open_page(context=context) for _ in range(4)))
     observer = await peer(observe=True)
@@ -191,18 +179,14 @@ async def test_tabs_opened_in_the_same_instant(
 
 
 async def test_two_browsers_are_two_people(open_page: OpenPage) -> None:
-    """
-    Another browser is another person.
-    """
+    """Another browser is another person."""
     first, second = await open_page(), await open_page()
     await people(first, "1 person breathing with you")
     await people(second, "1 person breathing with you")
 
 
 async def test_without_storage(open_page: OpenPage, peer: BringPeer) -> None:
-    """
-    Where storage is blocked the page works, and a reload is still never two people.
-    """
+    """Where storage is blocked the page works, and a reload is still never two people."""
     observer = await peer(observe=True)
     blocked = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }});"
     page = await open_page(init=blocked)
@@ -230,9 +214,7 @@ async def test_closing_the_page_leaves(browser: Browser, open_page: OpenPage, pe
 
 
 async def test_back_from_the_back_button(open_page: OpenPage, peer: BringPeer) -> None:
-    """
-    A page that the browser puts aside leaves; one that it brings back is there again.
-    """
+    """A page that the browser puts aside leaves; one that it brings back is there again."""
     observer = await peer(observe=True)
     page = await open_page()
     await observer.until_count(1)
@@ -247,9 +229,7 @@ async def test_back_from_the_back_button(open_page: OpenPage, peer: BringPeer) -
 
 
 async def test_a_mood_moves_one_person(open_page: OpenPage, peer: BringPeer) -> None:
-    """
-    Each press moves exactly one person in one go; pressing again takes the mood back.
-    """
+    """Each press moves exactly one person in one go; pressing again takes the mood back."""
     await peer(mood="release")
     observer = await peer(observe=True)
     page = await open_page()
@@ -276,9 +256,7 @@ async def test_a_mood_moves_one_person(open_page: OpenPage, peer: BringPeer) -> 
 
 
 async def test_the_other_tab_follows(browser: Browser, open_page: OpenPage) -> None:
-    """
-    A mood chosen in one tab is chosen in all.
-    """
+    """A mood chosen in one tab is chosen in all."""
     context = await browser.new_context()
     first, second = await open_page(context=context), await open_page(context=context)
     await people(first, "you are the first one here")
@@ -348,9 +326,7 @@ def apart_ms(one_ms: float, other_ms: float) -> float:
 
 
 async def test_far_clocks_breathe_together(open_page: OpenPage) -> None:
-    """
-    Two browsers whose clocks are 40 s apart draw the same breath within 50 ms, and it is the server's.
-    """
+    """Two browsers whose clocks are 40 s apart draw the same breath within 50 ms, and it is the server's."""
     shifted = """
       const RealDate = Date;
       window.Date = class extends RealDate {

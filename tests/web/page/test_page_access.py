@@ -17,9 +17,7 @@ BUTTONS = ["gratitude", "presence", "release", "connection", "keep the screen on
 
 
 async def test_axe_alone_and_together(open_page: OpenPage, peer: BringPeer) -> None:
-    """
-    axe-core finds nothing wrong with the page, neither alone, nor among others with a mood.
-    """
+    """axe-core finds nothing wrong with the page, neither alone, nor among others with a mood."""
     page = await open_page()
     await people(page, "you are the first one here")
     assert await violations(page) == []
@@ -32,9 +30,7 @@ async def test_axe_alone_and_together(open_page: OpenPage, peer: BringPeer) -> N
 
 
 async def test_axe_before_and_after(serve: Serve, open_page: OpenPage) -> None:
-    """
-    Nor with the number as last known, when the server is gone.
-    """
+    """Nor with the number as last known, when the server is gone."""
     server = serve("--stale-after-ms", "1000", "--presence-max-age-s", "1")
     page = await open_page(server.url)
     await people(page, "you are the first one here")
@@ -45,9 +41,7 @@ async def test_axe_before_and_after(serve: Serve, open_page: OpenPage) -> None:
 
 
 async def test_axe_can_find(open_page: OpenPage) -> None:
-    """
-    A button that is called nothing is found: the check sees the page.
-    """
+    """A button that is called nothing is found: the check sees the page."""
     page = await open_page()
     await people(page, "you are the first one here")
     await page.evaluate("people.append(document.createElement('button'))")
@@ -124,9 +118,7 @@ async def test_stillness(browser: Browser, open_page: OpenPage, peer: BringPeer)
 
 
 async def test_the_browsers_language(browser: Browser, open_page: OpenPage) -> None:
-    """
-    The page speaks the browser's language and says so in its own markup.
-    """
+    """The page speaks the browser's language and says so in its own markup."""
     context = await browser.new_context(locale="de-AT")
     page = await open_page(context=context)
     await people(page, "du bist als Erstes hier")
@@ -139,9 +131,7 @@ async def test_the_browsers_language(browser: Browser, open_page: OpenPage) -> N
 
 
 async def test_a_language_that_is_asked_for(server: ServerProcess, open_page: OpenPage) -> None:
-    """
-    ``?lang=`` goes before the browser's language; one without a file leaves the browser's.
-    """
+    """``?lang=`` goes before the browser's language; one without a file leaves the browser's."""
     page = await open_page()
     await page.goto(f"{server.url}/?lang=pl")
     await people(page, "na razie nie ma tu nikogo poza tobą")
@@ -231,9 +221,7 @@ async def test_it_fits_a_phone(browser: Browser, open_page: OpenPage, lang: str)
 
 
 async def test_a_room_of_many_moods(serve: Serve, browser: Browser, open_page: OpenPage) -> None:
-    """
-    A room may have 32 moods: each has its button, and a phone scrolls down to them, never sideways.
-    """
+    """A room may have 32 moods: each has its button, and a phone scrolls down to them, never sideways."""
     moods = [f"mood-{index}" for index in range(32)]
     server = serve("--moods", ",".join(moods))
     context = await browser.new_context(viewport=PHONE)
@@ -284,9 +272,7 @@ async def test_the_screen_stays_on_while_the_button_is_pressed(open_page: OpenPa
 
 
 async def test_a_screen_that_may_not_stay_on(open_page: OpenPage) -> None:
-    """
-    Where a phone refuses, the button is released; where a browser cannot, it is hidden.
-    """
+    """Where a phone refuses, the button is released; where a browser cannot, it is hidden."""
     page = await open_page(init=f"{LOCKS} window.refuse = true;")
     await people(page, "you are the first one here")
     toggle = page.get_by_role("button", name="keep the screen on")

@@ -88,9 +88,7 @@ def test_the_colors_of_all_arcs_shine_into_the_orb() -> None:
 
 
 def test_everyone_of_one_mood_is_a_closed_ring() -> None:
-    """
-    Where all feel alike the arc has no gap, and an empty room has no arc at all.
-    """
+    """Where all feel alike the arc has no gap, and an empty room has no arc at all."""
     assert run("""
         const seen = () => svg.children.filter(({attributes}) => attributes.class === 'arc')
           .map(({attributes, style}) => [attributes['stroke-dasharray'], style.opacity]);

@@ -6,9 +6,7 @@ from node import node
 
 
 def test_no_two_of_64_moods_look_the_same() -> None:
-    """
-    Shape and color together are different for 64 moods, and neighbors among them have different shapes.
-    """
+    """Shape and color together are different for 64 moods, and neighbors among them have different shapes."""
     shapes, colors = node("shapes.js", "[[...Array(64).keys()].map((index) => it.shapeOf(index)), it.COLORS]")
     assert len({(shape, index % colors) for index, shape in enumerate(shapes)}) == 64
     assert len(set(shapes)) == colors
@@ -16,9 +14,7 @@ def test_no_two_of_64_moods_look_the_same() -> None:
 
 
 def test_a_glyph_is_hidden_from_screen_readers() -> None:
-    """
-    The sign beside a mood's name is an SVG with the mood's shape, which is not read out: the name is.
-    """
+    """The sign beside a mood's name is an SVG with the mood's shape, which is not read out: the name is."""
     svg = node(
         "shapes.js",
         """(() => {

@@ -36,9 +36,7 @@ def change(before: Rows, after: Rows) -> float:
 
 
 def test_each_has_a_light() -> None:
-    """
-    Up to 256 people each have one whole light.
-    """
+    """Up to 256 people each have one whole light."""
     for crowd, rows in zip(CROWDS[:3], brightnesses(*CROWDS[:3]), strict=True):
         assert rows == {mood: [1] * people for mood, people in crowd.items()}
 
@@ -72,9 +70,7 @@ def test_one_person_is_at_most_one_light(crowd: dict[str, int]) -> None:
 
 
 def test_a_light_stays_in_its_place() -> None:
-    """
-    A light's place follows from its mood and its number alone; so no change of the count moves one.
-    """
+    """A light's place follows from its mood and its number alone; so no change of the count moves one."""
     first = node("sky.js", "[...Array(300).keys()].map((index) => it.place('release', index))")
     again = node("sky.js", "[...Array(300).keys()].reverse().map((index) => it.place('release', index))")
     assert first == again[::-1]
@@ -117,9 +113,7 @@ def test_lights_come_and_go_gently() -> None:
 
 
 def test_a_sky_that_is_as_it_should_be() -> None:
-    """
-    Where nothing is left to fade the same object comes back, so that nothing is painted.
-    """
+    """Where nothing is left to fade the same object comes back, so that nothing is painted."""
     assert node(
         "sky.js",
         "(() => { const sky = {release: [1]}; return it.fade(sky, {release: [1]}, 100) === sky; })()",

@@ -56,9 +56,7 @@ def test_the_sentence(given: dict[str, Any] | None, state: str, sentence: str) -
 
 
 def test_a_line_that_is_down() -> None:
-    """
-    While there is no connection the quiet line says that, too.
-    """
+    """While there is no connection the quiet line says that, too."""
     assert say("words.source(...given)", CROWD, "live", 9_000, True) == "counted · a moment ago · connecting"
     assert (
         say("words.source(...given)", CROWD, "stale", 60_000, True)
@@ -96,9 +94,7 @@ def test_a_count_on_its_way() -> None:
     ],
 )
 def test_the_quiet_line(given: dict[str, Any] | None, state: str, age_ms: int, line: str) -> None:
-    """
-    The quiet line says how the number was obtained, how far it may be off, and when it was true.
-    """
+    """The quiet line says how the number was obtained, how far it may be off, and when it was true."""
     assert say("words.source(...given)", given, state, age_ms) == line
 
 
@@ -144,17 +140,13 @@ def test_plurals(lang: str, others: int, sentence: str) -> None:
 
 
 def test_a_page_that_is_not_counted() -> None:
-    """
-    U3: a page that only observes says how many are here, and not how many others.
-    """
+    """U3: a page that only observes says how many are here, and not how many others."""
     assert say("words.people(...given)", ONE, "live", 1, False) == "1 person is here"
     assert say("words.people(...given)", SAMPLED, "live", 10_240, False) == "about 10,000 people are here"
 
 
 def test_around_a_number_poles_have_one_plural() -> None:
-    """
-    A rounded number takes the plural of "about", not of the number.
-    """
+    """A rounded number takes the plural of "about", not of the number."""
     given = presence(22, 20, 24, "sampled", "about 22")
     assert say("words.people(...given)", given, "live", 22, lang="pl") == "około 22 osób oddycha z tobą"
 
@@ -215,9 +207,7 @@ def test_languages_are_found_by_their_file() -> None:
     ],
 )
 def test_a_tally_is_no_finer_than_it_is_known(people: int, low: int, high: int, tally: str) -> None:
-    """
-    The number on a mood's button is rounded to its own interval, and never to 0.
-    """
+    """The number on a mood's button is rounded to its own interval, and never to 0."""
     assert say("words.tally(...given)", {"people": people, "low": low, "high": high}) == tally
 
 
@@ -237,9 +227,7 @@ def test_what_a_button_is_called() -> None:
 
 
 def test_the_breath_in_words() -> None:
-    """
-    The label of the orb has its phases for a screen reader.
-    """
+    """The label of the orb has its phases for a screen reader."""
     phases = [["inhale", 5_500], ["exhale", 5_500]]
     said = say("words.breath(given)", *phases)
     assert said == "an orb that breathes with everyone: inhale 5.5 seconds, exhale 5.5 seconds"

@@ -49,9 +49,7 @@ def test_soft_limit_is_raised_to_the_hard_one(soft: int, hard: int, sockets: int
 
 
 def test_capacity_is_what_is_in_force() -> None:
-    """
-    What is said is what holds in this process.
-    """
+    """What is said is what holds in this process."""
     assert raise_file_limit().files == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 

@@ -19,9 +19,7 @@ def same(
 
 
 def test_prefix_is_one_ipv4_address_or_one_ipv6_64() -> None:
-    """
-    An IPv4 address is by itself; all addresses of an IPv6 /64 are one, and the next /64 is another.
-    """
+    """An IPv4 address is by itself; all addresses of an IPv6 /64 are one, and the next /64 is another."""
     prefixes = Prefixes()
     assert same(prefixes, ("192.0.2.1", None), ("192.0.2.1", None))
     assert not same(prefixes, ("192.0.2.1", None), ("192.0.2.2", None))
@@ -31,9 +29,7 @@ def test_prefix_is_one_ipv4_address_or_one_ipv6_64() -> None:
 
 
 def test_hash_reveals_nothing_without_the_key() -> None:
-    """
-    A hash is short, holds nothing of the address, is another in every process and another tomorrow.
-    """
+    """A hash is short, holds nothing of the address, is another in every process and another tomorrow."""
     prefixes = Prefixes()
     today = prefixes.hash("192.0.2.1", None, wall_ms=0)
     assert len(today) == 8
@@ -45,16 +41,12 @@ def test_hash_reveals_nothing_without_the_key() -> None:
 
 @pytest.mark.parametrize("address", [None, "", "a-socket-file", "192.0.2"])
 def test_unknown_peers_are_one(address: str | None) -> None:
-    """
-    Peers without an address that can be read share one limit.
-    """
+    """Peers without an address that can be read share one limit."""
     assert Prefixes().hash(address, None, wall_ms=0) == UNKNOWN
 
 
 def test_forwarded_for_of_an_untrusted_peer_is_ignored() -> None:
-    """
-    A peer that is no trusted proxy is counted by its own address, regardless of its header.
-    """
+    """A peer that is no trusted proxy is counted by its own address, regardless of its header."""
     assert same(Prefixes(TRUSTED), ("192.0.2.1", "203.0.113.9"), ("192.0.2.1", None))
     assert same(Prefixes(), (PROXY, "203.0.113.9"), (PROXY, None))
 
@@ -76,9 +68,7 @@ def test_forwarded_for_of_an_untrusted_peer_is_ignored() -> None:
     ],
 )
 def test_forwarded_for_is_walked_back(forwarded_for: str, client: str) -> None:
-    """
-    Behind trusted proxies the client is the last address in the header that is none of them.
-    """
+    """Behind trusted proxies the client is the last address in the header that is none of them."""
     prefixes = Prefixes(TRUSTED)
     assert prefixes.hash(PROXY, forwarded_for, wall_ms=0) == Prefixes.hash(prefixes, client, None, wall_ms=0)
 
@@ -118,9 +108,7 @@ def test_a_public_address_is_capped() -> None:
 
 
 def test_the_operator_declares_uncapped_networks() -> None:
-    """
-    A school behind one public address is declared, and then private networks are capped like others.
-    """
+    """A school behind one public address is declared, and then private networks are capped like others."""
     school = Prefixes(uncapped=ServerConfig(uncapped_networks=("203.0.113.0/24",)).networks_without_cap)
     assert school.hash_if_capped("203.0.113.9", None, wall_ms=0) is None
     assert school.hash_if_capped("203.0.114.9", None, wall_ms=0) is not None

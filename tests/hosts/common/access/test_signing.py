@@ -74,18 +74,14 @@ def test_signed_id_is_an_id() -> None:
 
 
 def test_signed_id_holds_for_one_room_and_one_key() -> None:
-    """
-    In another room, or signed with another key, it is worth nothing.
-    """
+    """In another room, or signed with another key, it is worth nothing."""
     assert not is_taken(signed("garden"))
     assert is_taken(signed("garden"), "garden")
     assert not is_taken(signed(key=KEY[::-1]))
 
 
 def test_no_character_can_be_changed() -> None:
-    """
-    An id with a character that is changed, added or removed is not valid: one signature fits one id.
-    """
+    """An id with a character that is changed, added or removed is not valid: one signature fits one id."""
     visitor = signed()
     for index, character in enumerate(visitor):
         for other in "AQgwB_-9":
@@ -110,17 +106,13 @@ def test_signed_id_ages(age_s: int, taken: bool) -> None:  # noqa: FBT001 - a co
 
 
 def test_a_signed_id_does_not_choose_its_ticket() -> None:
-    """
-    The tickets of signed ids are spread evenly: of 1,000 about a tenth lies in each tenth.
-    """
+    """The tickets of signed ids are spread evenly: of 1,000 about a tenth lies in each tenth."""
     tenths = Counter(int(10 * ticket(signed(), room="lobby", epoch=1)) for _ in range(1_000))
     assert all(50 <= tenths[tenth] <= 150 for tenth in range(10))  # five standard deviations
 
 
 def test_key_that_could_be_guessed_is_refused() -> None:
-    """
-    A short key is refused where ids are issued as where they are checked, and not repeated.
-    """
+    """A short key is refused where ids are issued as where they are checked, and not repeated."""
     with pytest.raises(ConfigError, match="at least 32") as refused:
         sign_visitor("hunter2", "lobby")
     assert "hunter2" not in str(refused.value)
@@ -163,9 +155,7 @@ async def test_reports_and_leaves_must_be_signed() -> None:
 
 
 async def test_unsigned_report_opens_no_room() -> None:
-    """
-    A client without a signed id opens no room with it.
-    """
+    """A client without a signed id opens no room with it."""
     async with host_inside(signing_key=KEY) as host, client_of(host) as client:
         await client.post("/v1/rooms/garden/heartbeat", json={"visitor": "visitor-0123456789"})
         assert host.rooms.keys() == {"lobby"}
@@ -209,9 +199,7 @@ async def test_sockets_must_be_signed(serve: Serve) -> None:
 
 
 async def test_mounted_sockets_must_be_signed() -> None:
-    """
-    In a room mounted in another application a join is held to the same.
-    """
+    """In a room mounted in another application a join is held to the same."""
     async with host_inside(signing_key=KEY) as host, listening(create_app(host)) as url:
         person = await WireSocket.open(url, "/v1/rooms/lobby/socket")
         person.send_message("join", visitor="visitor-0123456789")
@@ -235,9 +223,7 @@ NO_ID: dict[str, object] = {
 
 @pytest.mark.parametrize("visitor", NO_ID.values(), ids=NO_ID)
 async def test_what_is_no_id_is_no_signed_id_either(visitor: object) -> None:
-    """
-    What does not have the form of an id is ``bad_visitor``, as in any room.
-    """
+    """What does not have the form of an id is ``bad_visitor``, as in any room."""
     async with host_inside(signing_key=KEY) as host, client_of(host) as client:
         for path in ("heartbeat", "leave"):
             answer = await client.post(f"/v1/rooms/lobby/{path}", json={"visitor": visitor})
@@ -246,9 +232,7 @@ async def test_what_is_no_id_is_no_signed_id_either(visitor: object) -> None:
 
 
 async def test_server_without_a_key_takes_any_id() -> None:
-    """
-    Where there is no key, ids stay as they are, signed ones among them.
-    """
+    """Where there is no key, ids stay as they are, signed ones among them."""
     async with host_inside() as host, client_of(host) as client:
         for visitor in ("visitor-0123456789", signed()):
             assert (
@@ -312,9 +296,7 @@ def example(language: str) -> str:
 
 @pytest.mark.slow
 async def test_examples_of_the_how_to_sign(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The Python and the JavaScript of the how-to issue ids that a server takes, another one each time.
-    """
+    """The Python and the JavaScript of the how-to issue ids that a server takes, another one each time."""
     monkeypatch.setenv("BREATHING_ROOM_SIGNING_KEY", KEY)
     names: dict[str, Any] = {}
     exec(example("python"), names)

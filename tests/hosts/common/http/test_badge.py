@@ -48,9 +48,7 @@ def test_badge_is_a_picture_of_the_label(label: str) -> None:
 
 
 def test_badge_is_gray_when_it_is_not_live() -> None:
-    """
-    What is not known for sure has another colour, and says why.
-    """
+    """What is not known for sure has another colour, and says why."""
     live, stale, unknown = (
         badge(a_presence("7")),
         badge(a_presence("7", "stale")),

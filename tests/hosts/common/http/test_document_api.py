@@ -68,9 +68,7 @@ def test_unknown_mood_is_presence() -> None:
 
 @pytest.mark.parametrize("session_id", ["a", "x" * SESSION_ID_CHARACTERS_MAX, "user 7/é-🧘", "0f8b:{}"])
 def test_session_id_has_any_form(session_id: str) -> None:
-    """
-    That app's ids are printable text of up to 128 characters.
-    """
+    """That app's ids are printable text of up to 128 characters."""
     assert read_session_id(session_id) == session_id
 
 
@@ -78,27 +76,21 @@ def test_session_id_has_any_form(session_id: str) -> None:
     "session_id", ["", "x" * (SESSION_ID_CHARACTERS_MAX + 1), "a\nb", "\ud800", None, 7, ["a"]]
 )
 def test_bad_session_id_is_refused(session_id: object) -> None:
-    """
-    Anything else is refused, and not repeated.
-    """
+    """Anything else is refused, and not repeated."""
     with pytest.raises(ClientError, match="sessionId must be") as refused:
         read_session_id(session_id)
     assert refused.value.code == "bad_visitor"
 
 
 def test_heartbeat_is_read() -> None:
-    """
-    A heartbeat is a visitor with a mood; other keys are ignored.
-    """
+    """A heartbeat is a visitor with a mood; other keys are ignored."""
     body = b'{"sessionId": "s1", "mood": "joy", "country": "NL", "timestamp": 1}'
     assert decode_heartbeat(body, MOODS) == Join("s1", "presence")
     assert decode_heartbeat(b'{"sessionId": "s1"}', MOODS) == Join("s1", "presence")
 
 
 def test_the_document_codec_decodes_two_messages() -> None:
-    """
-    Its sockets say mood and ping, and nothing else.
-    """
+    """Its sockets say mood and ping, and nothing else."""
     assert DOCUMENT_CODEC.decode(b'{"type": "mood", "mood": "release"}', MOODS) == Mood("release")
     assert DOCUMENT_CODEC.decode(b'{"type": "mood", "mood": "joy"}', MOODS) == Mood("presence")
     assert DOCUMENT_CODEC.decode(b'{"type": "ping", "at": 7}', MOODS) == Ping()
@@ -109,9 +101,7 @@ def test_the_document_codec_decodes_two_messages() -> None:
 
 
 def test_the_document_codec_encodes_that_apps_messages() -> None:
-    """
-    Its sockets hear presence in that app's words, and errors in the one shape.
-    """
+    """Its sockets hear presence in that app's words, and errors in the one shape."""
     presence = a_presence(count=3, low=3, high=3, unspoken=3)
     said = json.loads(DOCUMENT_CODEC.presence(EncodedPresence(presence)))
     assert said == {"type": "presence", **presence_body(presence)}
@@ -142,9 +132,7 @@ async def test_it_serves_the_default_room() -> None:
 
 
 async def test_visitor_is_the_same_by_both_ways() -> None:
-    """
-    One id that comes by both ways is one person.
-    """
+    """One id that comes by both ways is one person."""
     async with host_inside() as host, client_of(host) as client:
         await client.post("/api/heartbeat", json={"sessionId": "visitor-0123456789", "mood": "release"})
         await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": "visitor-0123456789"})
@@ -167,9 +155,7 @@ async def test_presence_is_revalidated() -> None:
 
 
 async def test_config_is_cached() -> None:
-    """
-    That app's config never changes: caches may keep it, and revalidate it for nothing.
-    """
+    """That app's config never changes: caches may keep it, and revalidate it for nothing."""
     async with host_inside() as host, client_of(host) as client:
         first = await client.get("/api/config")
         assert "max-age=300" in first.headers["cache-control"]
@@ -210,9 +196,7 @@ async def test_a_room_serves_document_clients(serve: Serve) -> None:
 
 
 async def test_room_needs_a_session_id(server: ServerProcess) -> None:
-    """
-    A handshake without an id that can be read is refused with an error of the one shape.
-    """
+    """A handshake without an id that can be read is refused with an error of the one shape."""
     for query in ("", "?mood=release", "?sessionId=", "?sessionId=a%0Ab", f"?sessionId={'x' * 129}"):
         with pytest.raises(HandshakeRefusedError) as refused:
             await WireSocket.open(server.url, f"/api/room{query}")

@@ -84,9 +84,7 @@ def test_a_message_is_taken_as_described(message: dict[str, Any]) -> None:
 @example({"visitor": ID, "epoch": 6})
 @example({"visitor": ID, "epoch": 7.0})
 def test_a_report_is_taken_as_described(body: dict[str, Any]) -> None:
-    """
-    The same of the body of a heartbeat. Which epochs are open, the decoder alone knows.
-    """
+    """The same of the body of a heartbeat. Which epochs are open, the decoder alone knows."""
     check_report(body)
 
 

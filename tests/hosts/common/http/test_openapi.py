@@ -38,18 +38,14 @@ def schema_of(description: Description, answer: Description) -> Description:
 
 
 def test_description_is_valid(description: Description) -> None:
-    """
-    It is OpenAPI 3.1, and every schema in it is a JSON Schema.
-    """
+    """It is OpenAPI 3.1, and every schema in it is a JSON Schema."""
     validate(description)
     for schema in description["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
 
 
 async def test_every_route_is_described_and_nothing_else(description: Description) -> None:
-    """
-    What the application routes and what is described are the same paths with the same methods.
-    """
+    """What the application routes and what is described are the same paths with the same methods."""
     async with host_inside(admin_token=TOKEN) as host:
         routed: dict[str, set[str]] = {}
         for route in create_app(host).routes:
@@ -150,9 +146,7 @@ async def test_unknown_presence_is_as_described(description: Description) -> Non
 
 
 def test_bodies_are_described_as_they_are_taken(description: Description) -> None:
-    """
-    The schema of a heartbeat takes what the server takes, and refuses what it refuses.
-    """
+    """The schema of a heartbeat takes what the server takes, and refuses what it refuses."""
     schemas = description["components"]["schemas"]
     report = Draft202012Validator(schemas["Report"])
     assert report.is_valid({"visitor": VISITOR})
@@ -168,18 +162,14 @@ def test_bodies_are_described_as_they_are_taken(description: Description) -> Non
 
 
 def test_moods_of_the_config_are_shown() -> None:
-    """
-    A server with moods of its own names them as examples, and the one that takes a mood back.
-    """
+    """A server with moods of its own names them as examples, and the one that takes a mood back."""
     described = openapi(ServerConfig(room=RoomConfig(moods=("calm", "curious"))))
     mood = described["components"]["schemas"]["Report"]["properties"]["mood"]
     assert mood["examples"] == ["calm", "curious", "unspoken"]
 
 
 async def test_description_is_served() -> None:
-    """
-    ``/openapi.json`` is that description, in JSON.
-    """
+    """``/openapi.json`` is that description, in JSON."""
     async with host_inside() as host, client_of(host) as client:
         answer = await client.get("/openapi.json")
         assert answer.headers["content-type"] == "application/json"

@@ -29,9 +29,7 @@ def served(shape: Shape) -> tuple[str, ...]:
 
 
 def test_the_document_is_valid_and_whole() -> None:
-    """
-    It is a JSON Schema, every reference in it leads to a definition, and no two shapes share a name.
-    """
+    """It is a JSON Schema, every reference in it leads to a definition, and no two shapes share a name."""
     document = v1_document()
     Draft202012Validator.check_schema(document)
     referred = set(re.findall(r'"\$ref": "#/\$defs/(\w+)"', json.dumps(document)))
@@ -42,9 +40,7 @@ def test_the_document_is_valid_and_whole() -> None:
 
 
 def test_no_part_is_served_of_what_is_not() -> None:
-    """
-    What is served refers to nothing that is not: the description of the HTTP interface is whole.
-    """
+    """What is served refers to nothing that is not: the description of the HTTP interface is whole."""
     for shape in EVERY.values():
         for field in shape.fields:
             named = re.findall(r"'\$ref': '(\w+)'", str(field.schema))
@@ -52,9 +48,7 @@ def test_no_part_is_served_of_what_is_not() -> None:
 
 
 def test_the_keys_are_those_that_are_sent() -> None:
-    """
-    The served keys of presence and config are those that the encoders write, in their order.
-    """
+    """The served keys of presence and config are those that the encoders write, in their order."""
     assert served(PRESENCE) == wire.PRESENCE_FIELDS
     assert served(CONFIG) == tuple(wire.config_body("lobby", RoomConfig(), now_ms=0))
 
@@ -130,9 +124,7 @@ def encoded_types() -> set[str]:
 
 
 def test_the_messages_of_a_server_are_those_that_are_declared() -> None:
-    """
-    Each type of message that the core encodes is declared as served, and no other type is.
-    """
+    """Each type of message that the core encodes is declared as served, and no other type is."""
     assert {name for name, shape in FROM_SERVER.items() if shape.served} == encoded_types()
 
 
@@ -153,9 +145,7 @@ def test_a_heartbeat_of_the_document_is_taken_as_described(body: dict[str, Any])
 
 @pytest.mark.parametrize("name", ["Presence", "Config", "Report", "JoinMessage"])
 def test_unknown_keys_are_ignored(name: str) -> None:
-    """
-    No schema refuses a key that it does not know.
-    """
+    """No schema refuses a key that it does not know."""
     good = {
         "Presence": json.loads(wire.encode_presence(EMPTY_PRESENCE)),
         "Config": json.loads(wire.encode(wire.config_body("lobby", RoomConfig(), now_ms=0))),

@@ -35,9 +35,7 @@ PLACE = Shape("Place", "a place", (Field("name", text(), "its name"),), served=F
 
 
 def test_what_is_served_is_described_alone() -> None:
-    """
-    The schema of what is served has no key that is not, and asks for every key that may not be absent.
-    """
+    """The schema of what is served has no key that is not, and asks for every key that may not be absent."""
     assert json_schema(GREETING, served_only=True, references="#/x/") == {
         "type": "object",
         "description": "A greeting",
@@ -84,9 +82,7 @@ def test_what_is_not_yet_served_is_marked_and_may_be_absent() -> None:
     ],
 )  # fmt: skip
 def test_a_value_is_accepted_or_refused(schema: Schema, good: list[object], bad: list[object]) -> None:
-    """
-    Each kind of value is described so that its limits hold.
-    """
+    """Each kind of value is described so that its limits hold."""
     validator = Draft202012Validator(schema)
     assert [value for value in good if not validator.is_valid(value)] == []
     assert [value for value in bad if validator.is_valid(value)] == []

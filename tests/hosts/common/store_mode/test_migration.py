@@ -149,9 +149,7 @@ async def test_progress_ends_when_all_visitors_report_to_the_object(
 
 
 async def test_hibernation_brings_no_visitor_back_who_left(sides: TwoSides, visitors: Iterator[str]) -> None:
-    """
-    A migration that was reset reads all records again, and changes nothing about who is there.
-    """
+    """A migration that was reset reads all records again, and changes nothing about who is there."""
     ann, bob = next(visitors), next(visitors)
     await sides.old(ann)
     await sides.old(bob)
@@ -166,9 +164,7 @@ async def test_hibernation_brings_no_visitor_back_who_left(sides: TwoSides, visi
 async def test_a_failed_put_is_repeated_in_the_next_round(
     sides: TwoSides, visitors: Iterator[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    While the store fails each side goes on by itself, and then both agree again.
-    """
+    """While the store fails each side goes on by itself, and then both agree again."""
 
     async def fail(*_args: object, **_more: object) -> None:
         raise StoreError("injected", temporary=True)
@@ -208,9 +204,7 @@ async def test_the_rate_is_the_controllers(sides: TwoSides, visitors: Iterator[s
 
 
 async def test_it_is_over_when_the_controller_has_stopped(sides: TwoSides) -> None:
-    """
-    A migration ends when the controller has not run for a while, and when its control was deleted.
-    """
+    """A migration ends when the controller has not run for a while, and when its control was deleted."""
     await sides.sync()
     assert not sides.migration.over
     sides.now_ms += (JOBS_MISSED_MAX + 1) * CONFIG.reconcile_ms
