@@ -163,7 +163,7 @@ def read_model(data: bytes, bytes_max: int) -> Reading:
 
 
 def ends_of_close(payload: bytes) -> set[str]:
-    """Say what a close frame may lead to."""
+    """Return the outcomes that a close frame may have."""
     if not payload:
         return {f"closed {NO_STATUS}"}
     code = int.from_bytes(payload[:2], "big")
@@ -173,7 +173,7 @@ def ends_of_close(payload: bytes) -> set[str]:
 
 
 def is_utf8(data: bytes) -> bool:
-    """Say whether bytes are UTF-8."""
+    """Return whether bytes are valid UTF-8."""
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -153,7 +153,7 @@ def _marked(meaning: str, *, served: bool) -> str:
 
 
 def _words(schema: Schema) -> str:
-    """Say a schema in words."""
+    """Describe a schema in words."""
     match schema:
         case {"$ref": name}:
             return f"[{name}](#parts)" if EVERY[name] in PARTS else f"[{name}](#{name.lower()})"

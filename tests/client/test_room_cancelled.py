@@ -66,14 +66,14 @@ class Counted(Coroutine[Any, Any, Any]):
         self._steps = steps
 
     def send(self, value: Any) -> Any:
-        """Go on until the next wait."""
+        """Resume the coroutine until its next await."""
         self._steps.one()
         waits_for = self._work.send(value)
         self._steps.one()
         return waits_for
 
     def throw(self, *error: Any) -> Any:
-        """Go on with an error until the next wait."""
+        """Throw an error into the coroutine, and run it until its next await."""
         self._steps.one()
         waits_for = self._work.throw(*error)
         self._steps.one()

@@ -971,7 +971,7 @@ def feel(person: RawSocket, mood: str) -> tuple[Message, float]:
 
 
 def sockets_open(port: int) -> int:
-    """Ask the server how many sockets and event streams it serves."""
+    """Return how many sockets and event streams the server has open."""
     with RawSocket(port) as client:
         metrics = client.request("GET", "/metrics").body.decode()
     found = re.search(r"^breathing_room_sockets (\d+)", metrics, re.MULTILINE)

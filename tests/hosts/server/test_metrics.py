@@ -105,7 +105,7 @@ def test_event_streams_are_sockets_too(serve: Serve) -> None:
 
 
 async def fetch(host: App, accept: str | None = None) -> httpx.Response:
-    """Ask for the metrics."""
+    """Request the metrics."""
     async with client_of(host) as client:
         return await client.get("/metrics", headers={} if accept is None else {"accept": accept})
 

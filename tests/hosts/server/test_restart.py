@@ -71,7 +71,7 @@ async def join(url: str, name: str, room: str = "lobby", *, after_s: float = 0) 
 
 
 async def get(url: str, room: str = "lobby") -> Presence:
-    """Ask who is here."""
+    """Request the presence."""
     async with httpx.AsyncClient() as client:
         return dict((await client.get(f"{url}/v1/rooms/{room}")).json())
 

@@ -221,7 +221,7 @@ async def test_only_named_origins_may_write() -> None:
 
 
 def preflight(origin: str, method: str = "POST", headers: str = "content-type") -> dict[str, str]:
-    """Ask as a browser does before it sends JSON."""
+    """Return the headers of the preflight that a browser sends before it posts JSON."""
     return {
         "Origin": origin,
         "Access-Control-Request-Method": method,

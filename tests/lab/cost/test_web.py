@@ -20,13 +20,13 @@ def client() -> httpx.AsyncClient:
 
 
 async def ask(path: str) -> httpx.Response:
-    """Ask an application of its own."""
+    """Send a request to an application of its own."""
     async with client() as asking:
         return await asking.get(path)
 
 
 async def bills(query: str) -> Any:
-    """Ask for the bills of a crowd."""
+    """Request the bills of a crowd."""
     answer = await ask(f"/cost.json?{query}")
     assert answer.status_code == 200, answer.text
     return answer.json()

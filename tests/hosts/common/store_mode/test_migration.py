@@ -84,7 +84,7 @@ class TwoSides:
             self.room.step(event, now_ms=self.now_ms)
 
     async def counts(self) -> tuple[int | None, int | None]:
-        """Ask both who is there."""
+        """Return the counts of the writer and of the room."""
         old = await self.writer.presence(ROOM)
         return old.count, self.room.presence(now_ms=self.now_ms).count
 

@@ -34,7 +34,7 @@ class FullDisk(MemoryStore):
 
 
 async def report(client: httpx.AsyncClient, number: int, room: str = "lobby") -> None:
-    """Come in without a socket."""
+    """Report without a connection."""
     answer = await client.post(f"/v1/rooms/{room}/heartbeat", json={"visitor": f"visitor-{number:010}"})
     assert answer.status_code == 200
 
