@@ -43,8 +43,17 @@ def typescript() -> str:
 
 
 def _interface(shape: Shape) -> str:
-    lines = [_comment(described_as(shape.meaning, served=shape.served)), f"export interface {shape.name} {{"]
+    # A message that carries a whole presence has its fields from there.
+    inherited = (
+        PRESENCE.fields
+        if shape != PRESENCE and all(field in shape.fields for field in PRESENCE.fields)
+        else ()
+    )
+    head = f"export interface {shape.name}{f' extends {PRESENCE.name}' if inherited else ''} {{"
+    lines = [_comment(described_as(shape.meaning, served=shape.served)), head]
     for field in shape.fields:
+        if field in inherited:
+            continue
         absent = "?" if field.optional or not field.served or field.instead else ""
         lines += [
             _comment(described_as(field.meaning, served=field.served), indent="  "),

@@ -29,6 +29,8 @@ DOCS_WORDS = r"whoever|somebody|nobody|anew|sign[ _]of[ _]life|goodbye|let[ _]go
 FOLDERS = (".", "bench", "deploy", "docs", "examples", "fuzz", "scripts", "src", "tests")
 CODE_SUFFIXES = {".py", ".js", ".ts", ".mjs", ".html", ".css", ".lua", ".c", ".toml", ".sh"}
 COLUMNS = 110
+DIRECTIVES = ("# noqa", "# type: ignore")
+"""Comments that tools read have to stand in the line that they are about, however long it is."""
 
 EXEMPT = {
     "tests/test_words.py": "lists the words",
@@ -83,11 +85,7 @@ def prose_of_python(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of comments and docstrings."""
     lines = text.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if (
-            token.type == tokenize.COMMENT
-            and "noqa" not in token.string
-            and "type: ignore" not in token.string
-        ):
+        if token.type == tokenize.COMMENT and not token.string.startswith(DIRECTIVES):
             yield token.start[0], lines[token.start[0] - 1]
     for node in ast.walk(ast.parse(text)):
         if (

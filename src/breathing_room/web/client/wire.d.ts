@@ -328,69 +328,9 @@ export interface LeaveMessage {
 }
 
 /** The presence: in answer to join and observe, and when something changed. */
-export interface PresenceMessage {
+export interface PresenceMessage extends Presence {
   /** Always `presence` */
   type: 'presence';
-  /** The room's name */
-  room: string;
-  /** People here now; `null` where `method` is `unknown` */
-  count: number | null;
-  /** The lower end of a 95 % interval for the count */
-  low: number;
-  /** Its upper end; `null` where `method` is `unknown` */
-  high: number | null;
-  /** How the count was obtained */
-  method: 'counted' | 'sampled' | 'stale' | 'estimated' | 'unknown';
-  /** The share of visitors without a connection who are asked to report; 1: all */
-  sample_rate: number;
-  /** The key epoch, under which a visit that begins now draws its ticket */
-  epoch: number;
-  /** People by mood, in the declared order; `null` for moods that are merged (`min_cell_size`) */
-  moods: Record<string, number | null>;
-  /** People who named no mood; `null` where they are merged too */
-  unspoken: number | null;
-  /**
-   * For every mood and `unspoken` the ends of its 95 % interval; `null` where it is merged, and the upper
-   * end `null` where `method` is `unknown`
-   */
-  mood_intervals: Record<string, [low: number, high: number | null] | null>;
-  /**
-   * The count rounded to its own precision, in English: `12`, `about 10,000`, `unknown`. It counts a
-   * reader who is in the room
-   */
-  label: string;
-  /** When this was true */
-  as_of_ms: number;
-  /** How long a client without a connection may show it as live */
-  stale_after_ms: number;
-  /** When a polling client is to ask again */
-  poll_ms: number;
-  /** Not yet served. How many seats of the panel the count rests on; absent where no panel is asked */
-  sample_size?: number;
-  /**
-   * Not yet served. The time between two reports of a panel member, in place of the config's; it goes
-   * with `sample_rate`
-   */
-  heartbeat_ms?: number;
-  /**
-   * Not yet served. The number of the last membership query, which only grows; a panel member that sees a
-   * greater one reports once within 10 s. Absent or 0: there was none
-   */
-  query?: number;
-  /** Not yet served. The label in parts, for other languages */
-  label_parts?: LabelParts;
-  /** Not yet served. Visits that began; only in rooms that declare it */
-  arrivals?: Total;
-  /** Not yet served. Different people since midnight UTC; only in rooms that declare it */
-  today?: Total;
-  /**
-   * Not yet served. What the room's display policy shows in place of the count. That is then withheld, as
-   * an unknown one is: `count`, `high`, the moods and `unspoken` are `null`, `low` is 0, `method` is
-   * `unknown`, and `label` is the text
-   */
-  shown?: Shown;
-  /** Not yet served. An operator froze the number or set it aside; absent: neither */
-  override?: Override;
 }
 
 /** The answer to a ping. */
