@@ -133,6 +133,7 @@ def test_a_banned_word_is_found() -> None:
     assert list(found(text, CODE_WORDS)) == ["Nobody", "goodbye", "told", "Told", "no one"]
 
 
+@pytest.mark.slow
 def test_prose_ends_at_the_margin() -> None:
     """Comments, docstrings and pages end at 110 columns, as the formatter has it for code: two of them stand
     side by side.
